@@ -1,0 +1,56 @@
+"""What makes a network, and how it is trained: two dataclasses, and every option there is.
+
+Needs no PyTorch, so that a command line can be checked at once.
+"""
+
+import math
+from dataclasses import dataclass
+
+from masll.cli import check_choice, option
+from masll.errors import InputError
+from masll.variants import VARIANTS
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What makes a network. Every field is also an option of `python -m masll.train`."""
+
+    variant: str = option("gated-fusion", "which parts the network has", choices=VARIANTS)
+    backbone: str = option("efficientnet_lite0", "timm network of each branch")
+    pretrained: bool = option(True, "start the branches from ImageNet weights")
+    image_size: int = option(256, "side of each branch's square input in pixels")
+    threshold_scale: float = option(1.0, "threshold of eq. 2 over the map's mean; the paper has 1")
+
+    def __post_init__(self) -> None:
+        check_choice("variant", self.variant, VARIANTS)
+        if self.image_size < 32:
+            raise InputError(f"image size {self.image_size} is too small; use at least 32 pixels")
+        if not 0 < self.threshold_scale < math.inf:
+            raise InputError(f"threshold scale must be positive, got {self.threshold_scale}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained. Every field is also an option of `python -m masll.train`."""
+
+    epochs: int = option(100, "passes over the training images")
+    batch_size: int = option(15, "images in a step")
+    lr: float = option(0.005, "learning rate at its highest")
+    optimizer: str = option("sgd", "sgd (momentum 0.9) or adamw", choices=OPTIMIZERS)
+    weight_decay: float = option(1e-4, "L2 penalty on weights, not on biases or norms")
+    schedule: str = option("cosine", "of the learning rate after warm-up", choices=SCHEDULES)
+    warmup: float = option(0.1, "share of all steps in which the learning rate rises from 0")
+    seed: int = option(0, "of new layers, order of images and augmentation")
+
+    def __post_init__(self) -> None:
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        for name in ("epochs", "batch_size", "lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                value = getattr(self, name)
+                raise InputError(f"{name.replace('_', ' ')} must be positive, got {value}")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup must be a share from 0 to below 1, got {self.warmup}")

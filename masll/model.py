@@ -1,0 +1,143 @@
+"""MASLL: a global branch, a lesion localizer, a local branch on its crop, and a gated fusion.
+
+X. Wang, W. Huang, Z. Lu, S. Huang, "Multi-level Attentive Skin Lesion Learning for Melanoma
+Classification". Five variants leave one part out each (see `masll.variants`).
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from masll.backbones import Backbone
+from masll.config import ModelConfig
+from masll.errors import InputError
+from masll.fusion import WeightedFeatureIntegration
+from masll.localization import Localization, crop_and_resize, localize, resize
+from masll.variants import PARTS
+
+CLASSES = 2  # column 1 is melanoma
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network says of a batch. Fields of parts that a variant lacks are None."""
+
+    logits: Tensor  # (B, 2), column 1 = melanoma
+    boxes: Tensor | None = None  # (B, 4) int64: x0, y0, x1, y1 in source pixels, half open
+    activation_map: Tensor | None = None  # (B, H, W)
+    fallback: Tensor | None = None  # (B,) bool: the box is the whole image for want of a mask
+    auxiliary_logits: Tensor | None = None  # (B, 2), the localizer's own in local-only
+
+
+class Masll(nn.Module):
+    """The network of one variant; build it with `build_model`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        parts = PARTS[config.variant]
+        self.global_branch = Backbone(config.backbone, config.pretrained)
+        self.local_branch = (
+            Backbone(config.backbone, config.pretrained) if parts.localizes else None
+        )
+        branch_channels = self.global_branch.channels
+        channels = branch_channels * (parts.fuses_global + parts.localizes)
+        self.fusion = WeightedFeatureIntegration(channels) if parts.gates else nn.Identity()
+        self.classifier = nn.Linear(channels, CLASSES)
+        # The crop passes no gradient, so a localizer whose features are not fused would never
+        # learn: it gets a classifier and a loss of its own.
+        self.localizer_classifier = (
+            None if parts.fuses_global else nn.Linear(branch_channels, CLASSES)
+        )
+
+    def forward(self, images: Tensor) -> Output:
+        """Classify a batch.
+
+        Args:
+            images: (B, 3, S, S) float, normalised with `mean` and `std`; S >= image_size. The
+                global branch sees them resized, the local branch crops from all S x S pixels.
+
+        Raises:
+            ValueError: the batch has another shape.
+        """
+        size = self.config.image_size
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise ValueError(f"images must be (B, 3, S, S), got {tuple(images.shape)}")
+        if images.shape[3] < size:
+            raise ValueError(f"images of side {images.shape[3]} are smaller than the input, {size}")
+        g_map = self.global_branch(resize(images, size))  # (B, K, H, W)
+        g = g_map.mean(dim=(2, 3))  # (B, K)
+        if self.local_branch is None:
+            return Output(self.classifier(self.fusion(g)))
+        found = self.locate(g_map, images.shape[3])
+        crops = crop_and_resize(images, found.boxes, size)  # (B, 3, size, size)
+        l = self.local_branch(crops).mean(dim=(2, 3))  # (B, K)  # noqa: E741 (the paper's name)
+        if self.localizer_classifier is None:
+            fused, auxiliary = torch.cat([g, l], dim=1), None  # (B, 2K), eq. 3
+        else:
+            fused, auxiliary = l, self.localizer_classifier(g)
+        logits = self.classifier(self.fusion(fused))  # (B, 2)
+        return Output(logits, found.boxes, found.activation_map, found.fallback, auxiliary)
+
+    def locate(self, features: Tensor, source_size: int) -> Localization:
+        """SLL on the global branch's features: (B, K, H, W) -> boxes in source pixels."""
+        return localize(features, self.config.threshold_scale, source_size)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """What to subtract from an image in [0, 1], per channel."""
+        return self.global_branch.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """What to divide an image by after that, per channel."""
+        return self.global_branch.std
+
+
+def build_model(config: ModelConfig) -> Masll:
+    """A network ready to train, on the CPU.
+
+    New layers are drawn from PyTorch's global generator: `torch.manual_seed` fixes them.
+
+    Raises:
+        InputError: timm has no such backbone, or its ImageNet weights are not to be had.
+    """
+    return Masll(config)
+
+
+def save_model(model: Masll, folder: Path, *, weights: dict[str, Tensor] | None = None) -> None:
+    """Write model.safetensors and config.json into `folder`; config.json comes last.
+
+    Args:
+        weights: a state of the model other than its present one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: w.contiguous() for key, w in (weights or model.state_dict()).items()}
+    partial = folder / "model.safetensors.partial"
+    safetensors.torch.save_file(tensors, partial)
+    partial.replace(folder / "model.safetensors")
+    partial = folder / "config.json.partial"
+    partial.write_text(json.dumps(dataclasses.asdict(model.config), indent=2) + "\n")
+    partial.replace(folder / "config.json")
+
+
+def load_model(folder: str | Path) -> Masll:
+    """The network that `save_model` wrote, in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: the folder holds no model.
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(f"{folder} holds no readable model: {error}; name a models/ folder") from error
+    model = Masll(ModelConfig(**{**config, "pretrained": False}))
+    model.load_state_dict(weights)
+    return model.eval()

@@ -1,0 +1,272 @@
+"""Ray Tune as the engine: it places trials on machines and reports back; `StudyPlan` decides.
+
+One `Tuner` runs the whole study. Three thin adapters connect it to the plan: a searcher that
+hands out the plan's next trial, a scheduler that passes on the plan's decision to stop, and a
+callback that writes the rows of whatever has ended.
+"""
+
+import os
+
+# Read when Ray is imported: nothing leaves the user's machines, and our rows are the only log.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_enable_metrics_collection", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+
+import contextlib
+import datetime
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from masll.errors import InputError
+from masll.training import EpochResult
+from tuning.options import SearchOptions
+from tuning.plan import Finished, StudyPlan, Trial
+from tuning.rows import StudyRows
+from tuning.slots import Slots, find_slots, this_machine
+from tuning.trainable import PROGRESS, Job, Progress, TrialWorker
+
+_OBJECT_STORE_BYTES = 100 * 2**20  # images go through files, so Ray has next to nothing to store
+
+
+@contextlib.contextmanager
+def ray_session(options: SearchOptions) -> Iterator[Slots]:
+    """Ray, started on this machine or joined at `--address`, and the slots it gives us."""
+    slots = None if options.address else find_slots(options, *this_machine())
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if slots is None:
+        try:
+            ray.init(address=options.address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"no Ray cluster at --address {options.address}: {reason}") from error
+    else:
+        cpus, gpus = this_machine()
+        ray.init(
+            num_cpus=cpus,
+            num_gpus=gpus if slots.gpus else 0,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    try:
+        if slots is None:
+            there = ray.cluster_resources()
+            slots = find_slots(options, int(there.get("CPU", 0)), int(there.get("GPU", 0)))
+        yield slots
+    finally:
+        ray.shutdown()
+
+
+def run(
+    plan: StudyPlan,
+    rows: StudyRows,
+    job: Job,
+    slots: Slots,
+    *,
+    search_seconds: float = math.inf,
+    on_finished: Callable[[Finished, dict[str, Any]], None] = lambda finished, row: None,
+) -> None:
+    """Train until the plan is done, or until Ctrl-C; rows of what has finished are on disk.
+
+    Args:
+        search_seconds: start no more search trials after this time.
+        on_finished: told of each trial that has ended, with its row in trials/.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it looks for logs nobody wrote
+    bridge = _Bridge(plan, rows, job, time.monotonic() + search_seconds, on_finished)
+    resources = {"cpu": slots.cpus, "gpu": slots.gpus}
+    with tempfile.TemporaryDirectory(prefix="masll-tune-") as scratch:
+        tune.Tuner(
+            tune.with_resources(TrialWorker, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=_PlanSearcher(bridge),
+                scheduler=_PlanScheduler(bridge),
+                num_samples=-1,
+                max_concurrent_trials=slots.count,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=scratch,
+                verbose=0,
+                callbacks=[_RowWriter(bridge)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+
+
+class _Running:
+    """What is known of a trial between its start and its end."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self.started_at = _now()
+        self.epochs: list[EpochResult] = []
+        self.last: Progress | None = None
+        self.pruned = False
+
+
+class _Bridge:
+    """Ray's trial ids on one side, the plan and the rows on the other."""
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        rows: StudyRows,
+        job: Job,
+        search_ends: float,
+        on_finished: Callable[[Finished, dict[str, Any]], None],
+    ) -> None:
+        self.plan = plan
+        self.rows = rows
+        self.job = job
+        self.search_ends = search_ends
+        self.on_finished = on_finished
+        self.running: dict[str, _Running] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its parts for a restore, but a study is rebuilt from its rows."""
+        return {}
+
+    def next(self, ray_id: str) -> dict[str, Any] | None | str:
+        """The config of the next trial, None to wait, or FINISHED."""
+        if time.monotonic() > self.search_ends:
+            self.plan.end_search()
+        trial = self.plan.next()
+        if trial is None:
+            return Searcher.FINISHED if self.plan.done else None
+        self.running[ray_id] = _Running(trial)
+        return {
+            "job": self.job,
+            "arm": str(trial.arm),
+            "variant": trial.arm.variant,
+            "backbone": trial.arm.backbone,
+            "stage": trial.stage,
+            "seed": trial.seed,
+            "params": dict(trial.params),
+        }
+
+    def report(self, ray_id: str, progress: Progress) -> bool:
+        """Take in an epoch; True if the trial is to stop early."""
+        running = self.running[ray_id]
+        running.epochs.append(progress.result)
+        running.last = progress
+        plan = self.plan.arms[running.trial.arm]
+        judged = plan.report(running.trial, progress.result.epoch, progress.result.val_auc)
+        running.pruned = judged and not progress.done
+        return running.pruned
+
+    def finish(self, ray_id: str, error: str | None = None) -> None:
+        """Write the rows of a trial that has ended, then tell the plan."""
+        running = self.running.pop(ray_id)
+        row = _trial_row(running, error)
+        predictions = [] if running.last is None or error else running.last.predictions
+        self.rows.write(row, running.epochs, predictions)
+        trial = running.trial
+        ended = Finished(
+            arm=trial.arm,
+            stage=trial.stage,
+            number=trial.number,
+            params=trial.params,
+            status=row["status"],
+            val_auc=row.get("val_auc"),
+            curve={epoch.epoch: epoch.val_auc for epoch in running.epochs},
+        )
+        self.plan.arms[trial.arm].finish(trial, ended)
+        self.on_finished(ended, row)
+
+
+class _PlanSearcher(Searcher):
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def suggest(self, trial_id: str) -> Any:
+        return self.bridge.next(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Rows are written by the callback, which is told the error too."""
+
+
+class _PlanScheduler(FIFOScheduler):
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        stop = self.bridge.report(trial.trial_id, result[PROGRESS])
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+
+class _RowWriter(tune.Callback):
+    def __init__(self, bridge: _Bridge) -> None:
+        self.bridge = bridge
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        result.pop(PROGRESS)  # or Tune would keep the predictions of every trial
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Any], trial: Any, **info: Any
+    ) -> None:
+        self.bridge.finish(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.bridge.finish(trial.trial_id, error=_last_line(trial.error_file))
+
+
+def _trial_row(running: _Running, error: str | None) -> dict[str, Any]:
+    trial, last, ended_at = running.trial, running.last, _now()
+    row: dict[str, Any] = {
+        "trial_id": trial.trial_id,
+        "arm": str(trial.arm),
+        "variant": trial.arm.variant,
+        "backbone": trial.arm.backbone,
+        "stage": trial.stage,
+        "number": trial.number,
+        "status": "failed" if error else "pruned" if running.pruned else "completed",
+        "seed": trial.seed,
+        **trial.params,
+        "epochs": len(running.epochs),
+        "error": error,
+        "started_at": running.started_at,
+        "ended_at": ended_at,
+        "seconds": (ended_at - running.started_at).total_seconds(),
+    }
+    if last is None:
+        return row
+    for name in ("images_per_second", "node", "device", "peak_memory_mb"):
+        row[name] = getattr(last, name)
+    if last.best is None:
+        row["error"] = error or f"diverged: the loss was not finite in epoch {last.result.epoch}"
+        return row
+    row |= {"best_epoch": last.best.epoch, "val_auc": last.best.val_auc}
+    for made in last.predictions:
+        if made.split == "test" and not error:
+            row |= {f"test_{name}": value for name, value in made.metrics().items()}
+    return row
+
+
+def _last_line(path: str | None) -> str:
+    """The exception at the end of a traceback in a file."""
+    lines = Path(path).read_text().strip().splitlines() if path and Path(path).exists() else []
+    return lines[-1] if lines else "the worker process ended without a word"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+

@@ -1,0 +1,120 @@
+"""The options of `python -m tuning.search`, declared once, and the presets that fill them in."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from masll.cli import check_choice, option
+from masll.errors import InputError
+from masll.variants import VARIANTS
+
+# What each preset costs and what to expect of it:
+# demo:  about 4 minutes on two cores; shows the system, its figures mean little.
+# paper: the setting of the paper. On ISIC 2017 some 400 trials of up to 100 epochs: days on eight
+#        GPUs (not measured here). Published: AUC 0.845 for DenseNet121 alone, 0.878 for MASLL.
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {
+        "backbones": ("efficientnet_lite0",),
+        "trials": 3,
+        "epochs": 3,
+        "seeds": 2,
+        "image_size": 64,
+    },
+    "paper": {
+        "backbones": ("resnet101", "densenet121"),
+        "trials": 30,
+        "epochs": 100,
+        "seeds": 5,
+        "image_size": 256,
+    },
+}
+SAMPLERS = ("tpe", "random")
+SCHEDULERS = ("asha", "none")
+
+
+def _by_preset(help: str, name: str, metavar: str = "N") -> Any:
+    shown = ", ".join(f"{preset} {_shown(values[name])}" for preset, values in PRESETS.items())
+    return option(None, f"{help} (default: {shown})", metavar=metavar)
+
+
+def _shown(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What a study is asked. `resolve` makes one from a command line."""
+
+    study: str | None = option(
+        None, "folder of the study (default: a new one in studies/)", metavar="DIR"
+    )
+    preset: str = option("demo", "fills in what is not given", choices=tuple(PRESETS))
+    data: str = option("synthetic", "ISIC 2017 folder, or the word synthetic", metavar="PATH")
+    variants: tuple[str, ...] = option(VARIANTS, "variants to compare")
+    backbones: tuple[str, ...] = _by_preset("timm networks to compare them on", "backbones", "NAME")
+    pretrained: bool = option(True, "start from ImageNet weights")
+    trials: int = _by_preset("search trials of each arm", "trials")
+    epochs: int = _by_preset("most epochs of a trial", "epochs")
+    seeds: int = _by_preset("seeds that each arm's best is retrained with", "seeds")
+    image_size: int = _by_preset("side of a network input in pixels", "image_size")
+    source_size: int | None = option(
+        None, "side of the stored images, which crops are cut from (default: twice the image size)"
+    )
+    batch_size: int = option(15, "images in a step")
+    sampler: str = option("tpe", "how hyperparameters are drawn", choices=SAMPLERS)
+    scheduler: str = option("asha", "which search trials are stopped early", choices=SCHEDULERS)
+    space: str | None = option(
+        None, "TOML file that adds or changes searched parameters", metavar="FILE.toml"
+    )
+    seed: int = option(0, "of the samplers and the search trials; confirm trials count up from it")
+    num_gpus: int | None = option(None, "GPUs to use at most (default: all; the CPU if none)")
+    gpus_per_trial: float = option(1.0, "share of a GPU for each trial")
+    cpus_per_trial: int | None = option(
+        None, "cores for each trial (default: 1 on CPUs, the cores per GPU on GPUs)"
+    )
+    address: str | None = option(None, "of a running Ray cluster, or auto", metavar="ADDR")
+    time_budget: str | None = option(
+        None, "start no more search trials after this time, such as 90m or 12h", metavar="TIME"
+    )
+
+    def __post_init__(self) -> None:
+        for variant in self.variants:
+            check_choice("variant", variant, VARIANTS)
+        for name in ("variants", "backbones"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise InputError(f"--{name} names one of {' '.join(values)} twice; name each once")
+        for name in ("trials", "epochs", "seeds", "batch_size", "gpus_per_trial", "cpus_per_trial"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"--{name.replace('_', '-')} must be above 0, got {value}")
+        if self.num_gpus is not None and self.num_gpus < 0:
+            raise InputError(f"--num-gpus must be 0 or more, got {self.num_gpus}")
+        if self.source_pixels < self.image_size:
+            raise InputError(
+                f"--source-size {self.source_size} is below --image-size {self.image_size}; "
+                "crops are cut from the source, so make it as large at least"
+            )
+        parse_time(self.time_budget)
+
+    @property
+    def source_pixels(self) -> int:
+        """Side of the stored images."""
+        return self.source_size or 2 * self.image_size
+
+
+def resolve(given: dict[str, Any]) -> SearchOptions:
+    """What was given on the command line, the rest by the preset and the defaults."""
+    preset = given.get("preset", "demo")
+    return SearchOptions(**{**PRESETS[preset], **given})
+
+
+def parse_time(text: str | None) -> float:
+    """Seconds: `90` or `90s`, `15m`, `12h`, `2d`; None is no limit."""
+    if text is None:
+        return math.inf
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if not match or float(match[1]) <= 0:
+        raise InputError(f"--time-budget '{text}' is no time; write it like 90m or 12h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

@@ -1,0 +1,238 @@
+"""What to train next, and what each result means: the fair division of a study's budget.
+
+Knows nothing of Ray or of files. Each arm has an Optuna study of its own, with its own sampler
+and its own successive-halving rungs, so that no arm's trials are ever judged by another arm's.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from masll.variants import PARTS
+from tuning.space import Space, of_variant
+
+# Successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020):
+# a trial is judged after 1, 3, 9, ... epochs and goes on if it is in the best third of its rung.
+_FIRST_RUNG = 1
+_REDUCTION = 3
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+_DIVERGED = 0.0  # told to Optuna as the AUC of a trial whose loss is not finite: worse than any
+
+
+class Arm(NamedTuple):
+    """One variant on one backbone: the unit that gets a budget."""
+
+    variant: str
+    backbone: str
+
+    def __str__(self) -> str:
+        return f"{self.variant}/{self.backbone}"
+
+    @property
+    def localizes(self) -> bool:
+        """Whether the arm has SLL, and so boxes and a threshold scale."""
+        return PARTS[self.variant].localizes
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run of an arm with one set of hyperparameters and one seed."""
+
+    arm: Arm
+    stage: str  # search or confirm
+    number: int  # from 0, within arm and stage
+    seed: int
+    params: Mapping[str, Any]  # what the arm's space names
+
+    @property
+    def trial_id(self) -> str:
+        """The same for the same place in the plan, whenever the study is resumed."""
+        return f"{self.arm.variant}.{self.arm.backbone}.{self.stage}.{self.number:04d}"
+
+
+class Finished(NamedTuple):
+    """How a trial ended, as its rows on disk tell it."""
+
+    arm: Arm
+    stage: str
+    number: int
+    params: Mapping[str, Any]
+    status: str  # completed, pruned or failed
+    val_auc: float | None  # of the chosen epoch
+    curve: Mapping[int, float]  # validation AUC by epoch
+
+
+@dataclass
+class ArmPlan:
+    """One arm's search and confirmation."""
+
+    arm: Arm
+    space: Space
+    trials: int
+    epochs: int
+    seeds: int
+    seed: int
+    sampler: str
+    scheduler: str
+    finished: list[Finished] = field(default_factory=list)
+    running: dict[str, Trial] = field(default_factory=dict)  # by trial_id
+    searching: bool = True  # no more search trials are started once this is off
+
+    def __post_init__(self) -> None:
+        self.space = of_variant(self.space, self.arm.variant)
+        pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+        if self.scheduler == "asha":
+            pruner = optuna.pruners.SuccessiveHalvingPruner(_FIRST_RUNG, _REDUCTION)
+        self.study = optuna.create_study(
+            study_name=str(self.arm), direction="maximize", pruner=pruner
+        )
+        self._asked: dict[str, optuna.Trial] = {}
+
+    def count(self, stage: str, status: str | None = None) -> int:
+        """Trials of a stage that ended, with one status or any."""
+        return sum(f.stage == stage and status in (None, f.status) for f in self.finished)
+
+    @property
+    def best(self) -> Finished | None:
+        """The search trial with the highest validation AUC; a completed one if there is any."""
+        usable = [f for f in self.finished if f.stage == "search" and _usable(f)]
+        completed = [f for f in usable if f.status == "completed"]
+        return max(completed or usable, key=lambda f: (f.val_auc, -f.number), default=None)
+
+    @property
+    def started(self) -> int:
+        """Trials handed out so far, of both stages."""
+        return len(self.finished) + len(self.running)
+
+    def next(self) -> Trial | None:
+        """The arm's next trial; None when it has to wait for running ones, or is done."""
+        number = self._next_number("search", self.trials) if self.searching else None
+        trial = None
+        if number is not None:
+            trial = self._ask(number)
+        elif not any(t.stage == "search" for t in self.running.values()) and self.best:
+            number = self._next_number("confirm", self.seeds)
+            if number is not None:
+                # Search trials run with `seed` itself: the confirmation draws afresh.
+                seed = self.seed + 1 + number
+                trial = Trial(self.arm, "confirm", number, seed, self.best.params)
+        if trial is not None:
+            self.running[trial.trial_id] = trial
+        return trial
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is running and `next` would hand out nothing more."""
+        if self.running:
+            return False
+        if self.searching and self._next_number("search", self.trials) is not None:
+            return False
+        return self.best is None or self._next_number("confirm", self.seeds) is None
+
+    def report(self, trial: Trial, epoch: int, val_auc: float) -> bool:
+        """Tell an epoch's result; True if the trial is to stop early."""
+        if trial.stage == "confirm":
+            return False
+        asked = self._asked[trial.trial_id]
+        asked.report(_told(val_auc), epoch)
+        return epoch < self.epochs and asked.should_prune()
+
+    def finish(self, trial: Trial, ended: Finished) -> None:
+        """Tell how a running trial ended."""
+        del self.running[trial.trial_id]
+        self.finished.append(ended)
+        if trial.stage == "search":
+            state = _STATES[ended.status]
+            value = _told(ended.val_auc) if state == TrialState.COMPLETE else None
+            self.study.tell(self._asked.pop(trial.trial_id), value, state)
+
+    def replay(self, ended: Finished) -> None:
+        """Take in a trial that an earlier run of the study finished."""
+        self.finished.append(ended)
+        if ended.stage == "search":
+            self.study.add_trial(self._frozen(ended))
+
+    def _ask(self, number: int) -> Trial:
+        # A sampler for each trial: its draws depend on the seed, the arm, the number and the
+        # trials known so far, not on how often the study was stopped and resumed.
+        words = [self.seed, number, *str(self.arm).encode()]
+        seed = int(np.random.SeedSequence(words).generate_state(1)[0])
+        if self.sampler == "tpe":
+            self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+        else:
+            self.study.sampler = optuna.samplers.RandomSampler(seed=seed)
+        if number == 0:  # the paper's setting is the first trial of every arm
+            self.study.enqueue_trial({p.name: p.default for p in self.space})
+        asked = self.study.ask({p.name: p.distribution for p in self.space})
+        trial = Trial(self.arm, "search", number, self.seed, dict(asked.params))
+        self._asked[trial.trial_id] = asked
+        return trial
+
+    def _next_number(self, stage: str, budget: int) -> int | None:
+        taken = {t.number for t in self.running.values() if t.stage == stage}
+        taken |= {f.number for f in self.finished if f.stage == stage}
+        return next((number for number in range(budget) if number not in taken), None)
+
+    def _frozen(self, ended: Finished) -> FrozenTrial:
+        """A finished search trial as the pruner and the sampler would have left it."""
+        state = _STATES[ended.status]
+        curve = {epoch: _told(auc) for epoch, auc in ended.curve.items()}
+        rungs = {}
+        if self.scheduler == "asha":
+            rung_epochs = (_FIRST_RUNG * _REDUCTION**rung for rung in range(64))
+            passed = [epoch for epoch in rung_epochs if epoch in curve and epoch < self.epochs]
+            rungs = {f"completed_rung_{rung}": curve[epoch] for rung, epoch in enumerate(passed)}
+        return optuna.trial.create_trial(
+            state=state,
+            value=_told(ended.val_auc) if state == TrialState.COMPLETE else None,
+            params={p.name: ended.params[p.name] for p in self.space},
+            distributions={p.name: p.distribution for p in self.space},
+            intermediate_values=curve,
+            system_attrs=rungs,
+        )
+
+
+class StudyPlan:
+    """All arms of a study. They take turns, so that a study cut short is a fair one still."""
+
+    def __init__(self, arms: Iterable[ArmPlan]) -> None:
+        self.arms = {plan.arm: plan for plan in arms}
+
+    @property
+    def done(self) -> bool:
+        """Whether every trial of the study has ended."""
+        return all(plan.done for plan in self.arms.values())
+
+    def next(self) -> Trial | None:
+        """A trial of the arm that has had the fewest; None while all wait for running trials."""
+        for plan in sorted(self.arms.values(), key=lambda plan: plan.started):
+            trial = plan.next()
+            if trial is not None:
+                return trial
+        return None
+
+    def end_search(self) -> None:
+        """Start no more search trials; what was searched so far is confirmed."""
+        for plan in self.arms.values():
+            plan.searching = False
+
+
+_STATES = {
+    "completed": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+def _told(val_auc: float | None) -> float:
+    return _DIVERGED if val_auc is None or math.isnan(val_auc) else val_auc
+
+
+def _usable(ended: Finished) -> bool:
+    return ended.status != "failed" and ended.val_auc is not None and not math.isnan(ended.val_auc)

@@ -1,0 +1,113 @@
+"""What a person sees while a study runs: a live table, or a line per trial where there is no terminal."""
+
+import datetime
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from tuning.plan import ArmPlan, Finished, StudyPlan
+
+
+class ProgressView:
+    """The state of a study, arm by arm, and a guess at the time left."""
+
+    def __init__(self, plan: StudyPlan, slots: int, console: Console) -> None:
+        self.plan = plan
+        self.slots = slots
+        self.console = console
+        self.started = time.monotonic()
+        self.seconds: dict[str, float] = {}  # spent by arm, on trials that ended in this run
+        self.epochs: dict[str, int] = {}  # likewise
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Keep the table on screen, where the console is a terminal."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self.table, console=self.console, refresh_per_second=2):
+            yield
+
+    def finished(self, ended: Finished, row: dict[str, Any]) -> None:
+        """Take in a trial that has ended; say so where there is no live table."""
+        arm = str(ended.arm)
+        self.seconds[arm] = self.seconds.get(arm, 0) + row["seconds"]
+        self.epochs[arm] = self.epochs.get(arm, 0) + max(1, row["epochs"])
+        if not self.console.is_terminal:
+            auc = _auc(row.get("val_auc"))
+            done = sum(len(plan.finished) for plan in self.plan.arms.values())
+            self.console.print(
+                f"{datetime.datetime.now():%H:%M:%S}  {arm}  {ended.stage} {ended.number + 1}  "
+                f"{ended.status}  validation AUC {auc}  ({done} of {self.total()}, "
+                f"{_duration(self.time_left())} left)"
+                + (f"  {row['error']}" if row.get("error") else ""),
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def table(self) -> Table:
+        """One row per arm."""
+        elapsed = _duration(time.monotonic() - self.started)
+        table = Table(
+            caption=f"{elapsed} so far, about {_duration(self.time_left())} left",
+            caption_justify="left",
+        )
+        table.add_column("arm", no_wrap=True)
+        for heading in ("done", "stopped early", "running", "failed"):
+            table.add_column(heading, justify="right")
+        table.add_column("best validation AUC", justify="right")
+        table.add_column("confirmed", justify="right")
+        table.add_column("time left", justify="right")
+        for plan in self.plan.arms.values():
+            best = plan.best
+            table.add_row(
+                str(plan.arm),
+                f"{plan.count('search')} of {plan.trials}",
+                str(plan.count("search", "pruned")),
+                str(len(plan.running)),
+                str(plan.count("search", "failed") + plan.count("confirm", "failed")),
+                _auc(best.val_auc if best else None),
+                f"{plan.count('confirm')} of {plan.seeds}",
+                _duration(self.time_left(plan)),
+            )
+        return table
+
+    def total(self) -> int:
+        """Trials in the whole study."""
+        return sum(plan.trials + plan.seeds for plan in self.plan.arms.values())
+
+    def time_left(self, plan: ArmPlan | None = None) -> float:
+        """Seconds of this study's slots that an arm, or all of them, will still need."""
+        if plan is None:
+            return sum(self.time_left(each) for each in self.plan.arms.values())
+        if not self.epochs:
+            return math.nan
+        arm = str(plan.arm)
+        if arm in self.epochs:
+            per_epoch = self.seconds[arm] / self.epochs[arm]
+        else:
+            per_epoch = sum(self.seconds.values()) / sum(self.epochs.values())
+        searches = plan.trials - plan.count("search") if plan.searching else 0
+        searched = [len(f.curve) for f in plan.finished if f.stage == "search"]
+        epochs = sum(searched) / len(searched) if searched else plan.epochs
+        confirms = plan.seeds - plan.count("confirm")
+        return (searches * epochs + confirms * plan.epochs) * per_epoch / self.slots
+
+
+def _auc(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

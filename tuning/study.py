@@ -1,0 +1,128 @@
+"""The study folder's spec: what was asked, of which data, with which versions. Fixed for life."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from masll.data.store import SPLITS, ImageStore
+from masll.errors import InputError
+from tuning.options import SearchOptions
+from tuning.plan import Arm
+from tuning.space import Parameter, Space
+
+SCHEMA_VERSION = 1
+
+# Options that say where and how long to run, not what is asked; they may differ on resuming.
+_NOT_ASKED = {"study", "num_gpus", "gpus_per_trial", "cpus_per_trial", "address", "time_budget"}
+# Options that may grow on resuming.
+_BUDGET = {"trials", "seeds"}
+_PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow")
+
+
+def arms_of(options: SearchOptions) -> list[Arm]:
+    """Every variant on every backbone."""
+    return [Arm(v, backbone) for backbone in options.backbones for v in options.variants]
+
+
+def make_spec(options: SearchOptions, space: Space, store: ImageStore) -> dict[str, Any]:
+    """The spec of a new study."""
+    asked = {k: v for k, v in dataclasses.asdict(options).items() if k not in _NOT_ASKED}
+    index = store.index
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "arms": [str(arm) for arm in arms_of(options)],
+        "options": asked | {"space": [parameter.as_dict() for parameter in space]},
+        "data": {
+            "source": index["source"],
+            "fingerprint": index["fingerprint"],
+            "images": {split: len(index["splits"][split]["ids"]) for split in SPLITS},
+            "melanoma": {split: sum(index["splits"][split]["labels"]) for split in SPLITS},
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "git_commit": _git_commit(),
+    }
+
+
+def write_spec(folder: Path, spec: dict[str, Any]) -> None:
+    """Write STUDY/spec.json, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / ".spec.json.partial"
+    partial.write_text(json.dumps(spec, indent=2) + "\n")
+    partial.replace(folder / "spec.json")
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """Read STUDY/spec.json.
+
+    Raises:
+        InputError: there is no study in the folder, or one of another schema.
+    """
+    path = folder / "spec.json"
+    try:
+        spec = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"no study in '{folder}': {path} cannot be read ({error})") from error
+    if spec.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema_version {spec.get('schema_version')}, this program reads "
+            f"{SCHEMA_VERSION}; use the version of the program that made the study"
+        )
+    return spec
+
+
+def resumed_options(
+    spec: dict[str, Any], given: dict[str, Any]
+) -> tuple[SearchOptions, Space]:
+    """The options and space of a study that goes on, with a larger budget if one is given.
+
+    Args:
+        given: what the command line says beside `--resume`.
+
+    Raises:
+        InputError: an option differs from what the study was asked.
+    """
+    asked = spec["options"]
+    for name, value in given.items():
+        if name in _NOT_ASKED or name in ("preset", "space"):
+            continue
+        was = tuple(asked[name]) if isinstance(asked[name], list) else asked[name]
+        flag = f"--{name.replace('_', '-')}"
+        if name in _BUDGET:
+            if value < was:
+                raise InputError(f"{flag} {value}, but the study already has {was}; "
+                                 "a budget may only grow")  # fmt: skip
+        elif value != was:
+            raise InputError(f"{flag} {_shown(value)}, but the study was asked {_shown(was)}; "
+                             "leave it out, or start another study")  # fmt: skip
+    if "space" in given:
+        raise InputError("--space cannot change on resuming; leave it out, or start another study")
+    space = tuple(_parameter(stored) for stored in asked["space"])
+    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in asked.items() if k != "space"}
+    given = {k: v for k, v in given.items() if k != "preset"}
+    return SearchOptions(**{**kept, **given}), space
+
+
+def _parameter(stored: dict[str, Any]) -> Parameter:
+    return Parameter(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, with -dirty where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
