@@ -29,7 +29,6 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, pretrained: bool) -> None:
         super().__init__()
-        check_backbone(name)
         self.network = timm.create_model(name, num_classes=0)
         if pretrained:
             self.network.load_state_dict(imagenet_weights(name), strict=False)
@@ -38,20 +37,33 @@ class Backbone(nn.Module):
         self.std: tuple[float, ...] = self.network.pretrained_cfg["std"]
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.network.forward_features(images)
-        if features.ndim != 4 or features.shape[1] != self.channels:
-            raise InputError(
-                f"backbone gives features of shape {tuple(features.shape)}, not (B, "
-                f"{self.channels}, H, W); choose a convolutional network such as resnet18"
-            )
+        features: Tensor = self.network.forward_features(images)
         return features
 
 
-def check_backbone(name: str) -> None:
-    """Raise `InputError` unless timm knows a network of this name."""
+@functools.lru_cache(maxsize=64)
+def check_backbone(name: str, image_size: int) -> None:
+    """Make sure that timm has such a network and that it gives a spatial map of features.
+
+    Runs it on PyTorch's meta device, which computes shapes only.
+
+    Raises:
+        InputError: an unknown name, or another kind of network than a convolutional one.
+    """
     if not timm.is_model(name):
         near = suggestion(name, timm.list_models())
         raise InputError(f"unknown backbone '{name}'{near}; timm.list_models() names them all")
+    with torch.device("meta"):
+        network = timm.create_model(name, num_classes=0)
+        try:
+            shape = network.forward_features(torch.empty(2, 3, image_size, image_size)).shape
+        except (AssertionError, RuntimeError):  # a network for one image size only
+            shape = ()
+    if len(shape) != 4 or shape[1] != network.num_features:
+        raise InputError(
+            f"backbone {name} gives no map of features (B, K, H, W) for images of {image_size} "
+            "pixels; choose a convolutional network such as resnet18"
+        )
 
 
 @functools.lru_cache(maxsize=4)

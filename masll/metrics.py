@@ -33,7 +33,7 @@ def binary_metrics(
         raise ValueError(f"{labels.size} labels but {scores.size} scores; give one score per label")
     if not np.isin(labels, (0, 1)).all():
         strange = labels[~np.isin(labels, (0, 1))][0]
-        raise ValueError(f"labels must be 0 or 1, got {strange!r}")
+        raise ValueError(f"labels must be 0 or 1, got {strange}")
     positive = labels == 1
     if np.isnan(scores).any():
         positive = positive[:0]

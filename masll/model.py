@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from masll.backbones import Backbone
+from masll.backbones import Backbone, check_backbone
 from masll.config import ModelConfig
 from masll.errors import InputError
 from masll.fusion import WeightedFeatureIntegration
@@ -105,8 +105,10 @@ def build_model(config: ModelConfig) -> Masll:
     New layers are drawn from PyTorch's global generator: `torch.manual_seed` fixes them.
 
     Raises:
-        InputError: timm has no such backbone, or its ImageNet weights are not to be had.
+        InputError: timm has no such backbone, it is no convolutional network, or its ImageNet
+            weights are not to be had.
     """
+    check_backbone(config.backbone, config.image_size)
     return Masll(config)
 
 

@@ -217,7 +217,9 @@ class _RowWriter(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        result.pop(PROGRESS)  # or Tune would keep the predictions of every trial
+        progress = result.pop(PROGRESS)  # or Tune would keep the predictions of every trial
+        if progress.done:  # Tune does not ask the scheduler about a last report
+            self.bridge.report(trial.trial_id, progress)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any

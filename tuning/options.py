@@ -20,6 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 3,
         "seeds": 2,
         "image_size": 64,
+        "source_size": 192,
     },
     "paper": {
         "backbones": ("resnet101", "densenet121"),
@@ -106,8 +107,10 @@ class SearchOptions:
 
 def resolve(given: dict[str, Any]) -> SearchOptions:
     """What was given on the command line, the rest by the preset and the defaults."""
-    preset = given.get("preset", "demo")
-    return SearchOptions(**{**PRESETS[preset], **given})
+    preset = dict(PRESETS[given.get("preset", "demo")])
+    if "image_size" in given:
+        preset.pop("source_size", None)  # chosen for the preset's own image size
+    return SearchOptions(**{**preset, **given})
 
 
 def parse_time(text: str | None) -> float:

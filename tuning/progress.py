@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live table, or a line per trial where there is no terminal."""
+"""What a person sees while a study runs: a live table, or a line per trial without a terminal."""
 
 import datetime
 import math

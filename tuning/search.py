@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     from tuning import engine
 
     for backbone in options.backbones:
-        check_backbone(backbone)
+        check_backbone(backbone, options.image_size)
         if options.pretrained:
             imagenet_weights(backbone)
     console = Console()
@@ -122,10 +122,12 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
     """The options that were given, and only those."""
     parser = Parser(prog="python -m tuning.search", description=_DESCRIPTION, epilog=_EPILOG)
     add_options(parser, SearchOptions, suppress_defaults=True)
-    parser.add_argument("--resume", action="store_true", default=argparse.SUPPRESS,
-                        help="go on with the study in --study; trials and seeds may be raised")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", default=argparse.SUPPRESS,
-                        help="print arms, trials and space, and start nothing")  # fmt: skip
+    flags = {
+        "--resume": "go on with the study in --study; trials and seeds may be raised",
+        "--dry-run": "print arms, trials and space, and start nothing",
+    }
+    for flag, help_text in flags.items():
+        parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(arguments)).items()
@@ -147,7 +149,7 @@ def _open_store(options: SearchOptions, console: Console) -> ImageStore:
         return open_store(
             source,
             options.source_pixels,
-            progress=lambda done, total: progress.update(task, completed=done, visible=True),
+            progress=lambda done, _: progress.update(task, completed=done, visible=True),
         )
 
 
@@ -200,12 +202,12 @@ def _print_plan(plan: StudyPlan, options: SearchOptions, console: Console) -> No
 
 def _report(plan: StudyPlan, folder: Path, console: Console) -> int:
     """The last screen: the ablation table, and where everything lies."""
-    from ablations.report import write_report
+    from ablations.report import print_report, write_report
     from ablations.rows import read_study
-    from ablations.tables import ablation_table, as_rich
 
-    write_report(folder)
-    console.print(as_rich(ablation_table(read_study(folder))))
+    study = read_study(folder)
+    write_report(study)
+    print_report(study, console)
     console.print(
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
         f"models  {folder}/models\n"

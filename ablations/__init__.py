@@ -1,0 +1,1 @@
+"""Evidence: statistics, tables and reports, made from a study's Parquet rows alone."""

@@ -1,0 +1,145 @@
+"""Reading a study: its three Parquet folders as tables, checked for the columns we need."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+
+from masll.errors import InputError
+from masll.variants import VARIANTS
+
+SCHEMA_VERSION = 1
+
+# What the tables need: `read_study` refuses a study without them.
+REQUIRED: Mapping[str, Sequence[str]] = {
+    "trials": ["trial_id", "arm", "variant", "backbone", "stage", "status", "seed", "lr",
+               "threshold_scale", "test_auc"],
+    "epochs": ["trial_id", "epoch"],
+    "predictions": ["trial_id", "arm", "stage", "seed", "split", "image_id", "label", "score",
+                    "x0", "y0", "x1", "y1"],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study folder holds. Epochs and predictions are those of finished trials only."""
+
+    path: Path
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    predictions: pd.DataFrame
+    spec: dict[str, Any] | None  # None where there is no spec.json
+
+    @property
+    def arms(self) -> list[str]:
+        """Every arm, in the order of the spec; those it does not name by backbone and variant."""
+        asked = list((self.spec or {}).get("arms", ()))
+        found = self.trials[["arm", "backbone", "variant"]].drop_duplicates("arm")
+        others = [row for row in found.itertuples() if row.arm not in asked]
+        order = {variant: place for place, variant in enumerate(VARIANTS)}
+        others.sort(key=lambda row: (row.backbone, order.get(row.variant, len(order)), row.arm))
+        return asked + [row.arm for row in others]
+
+    @property
+    def confirmed(self) -> pd.DataFrame:
+        """The rows in trials of the confirm trials that completed."""
+        stage, status = self.trials["stage"], self.trials["status"]
+        return self.trials[(stage == "confirm") & (status == "completed")]
+
+    @property
+    def test_predictions(self) -> pd.DataFrame:
+        """The predictions of the confirmed models on the test set."""
+        of_confirmed = self.predictions["trial_id"].isin(self.confirmed["trial_id"])
+        return self.predictions[of_confirmed & (self.predictions["split"] == "test")]
+
+
+def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = None) -> Study:
+    """Read a study that has finished, was stopped, or is still running.
+
+    Args:
+        path: the study's folder.
+        columns: folder name to the columns to read of it, such as `REQUIRED`; every column of a
+            folder that is not named.
+
+    Raises:
+        InputError: no such folder, nothing of a study in it, a file that cannot be read or lacks
+            a column, or a label that is neither 0 nor 1.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"no study folder '{path}'; name one that tuning.search has made")
+    spec = _read_spec(path / "spec.json")
+    trials, epochs, predictions = (_read(path / kind, (columns or {}).get(kind))
+                                   for kind in REQUIRED)  # fmt: skip
+    if trials.empty and not (spec or {}).get("arms"):
+        raise InputError(f"{path}/trials has no finished trial; wait for one, or name a study")
+    # A killed run may leave rows of a trial that never came to its end.
+    epochs = epochs[epochs["trial_id"].isin(trials["trial_id"])]
+    predictions = predictions[predictions["trial_id"].isin(trials["trial_id"])]
+    _check_labels(path / "predictions", predictions)
+    return Study(
+        path,
+        trials.sort_values("trial_id", ignore_index=True),
+        epochs.reset_index(drop=True),
+        predictions.reset_index(drop=True),
+        spec,
+    )
+
+
+def _read(folder: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+    """All rows of the folder's files; none where it has no file yet."""
+    required = REQUIRED[folder.name]
+    # Like pandas and Arrow, pass over files that begin with a dot or an underscore.
+    files = sorted(f for f in folder.glob("*.parquet") if not f.name.startswith((".", "_")))
+    if not files:
+        return pd.DataFrame(columns=list(required))
+    at = files[0]  # what an error is to be laid on
+    try:
+        dataset = pyarrow.dataset.dataset(files, format="parquet")
+        schemas = []
+        for at, fragment in zip(files, dataset.get_fragments(), strict=True):
+            schemas.append(fragment.physical_schema)
+            # Arrow would fill the column of this one file with nulls, and say nothing.
+            for column in required:
+                if column not in schemas[-1].names:
+                    raise InputError(f"{at} has no column '{column}'; was it made by this tool?")
+        at = folder
+        # A column may be null throughout a file, and typed in the next.
+        unified = pa.unify_schemas(schemas, promote_options="permissive")
+        for column in columns or ():
+            if column not in unified.names:
+                raise InputError(f"{folder} has no column '{column}'; leave it out")
+        wanted = None if columns is None else list(dict.fromkeys([*required, *columns]))
+        return dataset.replace_schema(unified).to_table(columns=wanted).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot read {at}: {reason}; restore or remove it") from error
+
+
+def _read_spec(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}; restore or remove it") from error
+    if not isinstance(spec, dict):
+        raise InputError(f"{path} must hold a JSON object; restore or remove it")
+    version = spec.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{path} has schema_version {version}, this program reads "
+                         f"{SCHEMA_VERSION}; use the version that made the study")  # fmt: skip
+    return spec
+
+
+def _check_labels(folder: Path, predictions: pd.DataFrame) -> None:
+    strange = predictions[~predictions["label"].isin([0, 1])]
+    if len(strange):
+        row = strange.iloc[0]
+        raise InputError(f"{folder}: trial {row['trial_id']}, image {row['image_id']}: "
+                         f"label must be 0 or 1, got {row['label']}")  # fmt: skip

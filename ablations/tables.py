@@ -1,0 +1,228 @@
+"""The ablation table: what each arm's confirmed models score on the test set.
+
+Every figure is recomputed from the prediction rows. Cells are formatted in one place, for
+Markdown and the terminal alike; CSV keeps full precision.
+"""
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from ablations.rows import Study
+from masll.metrics import binary_metrics
+
+FIGURES = ("auc", "acc", "sen", "spe", "sen_at_spe_95", "sen_at_spe_90", "sen_at_spe_85")
+
+_MODEL = ["trial_id", "arm", "seed"]  # what tells one confirmed model from another
+_ABSENT = "-"
+_HEADINGS = {
+    "auc": "AUC", "acc": "ACC", "sen": "SEN", "spe": "SPE",
+    "sen_at_spe_95": "SEN@.95", "sen_at_spe_90": "SEN@.90", "sen_at_spe_85": "SEN@.85",
+}  # fmt: skip
+
+
+def ablation_table(study: Study) -> pd.DataFrame:
+    """One row per arm of the study.
+
+    Returns:
+        Columns arm, variant, backbone, seeds; auc_mean, auc_sd and for every other figure its
+        mean over seeds under the figure's name and its standard deviation as <figure>_sd (null
+        with fewer than two seeds); box_area, the mean share of a test image inside the box; lr
+        and threshold_scale of the confirmed models, null where these do not agree on one; trials,
+        pruned and failed of the search. What an arm has not got is null. So is a mean over seeds
+        of which one has no such figure: it would be a mean of other seeds than `seeds` says.
+    """
+    scores = seed_scores(study)
+    return pd.DataFrame([_arm_row(study, arm, scores) for arm in study.arms])
+
+
+def seed_scores(study: Study) -> pd.DataFrame:
+    """Figures on the test set of each confirmed model.
+
+    Returns:
+        Columns trial_id, arm, seed, images, box_area and FIGURES, a row for each model that has
+        test predictions.
+    """
+    rows: list[dict[str, Any]] = []
+    for model, made in study.test_predictions.groupby(_MODEL, sort=True):
+        area = (made["x1"] - made["x0"]) * (made["y1"] - made["y0"])
+        figures = binary_metrics(made["label"].to_numpy(), made["score"].to_numpy())
+        rows.append({**dict(zip(_MODEL, model, strict=True)), "images": len(made),
+                     "box_area": area.mean(), **figures})  # fmt: skip
+    return pd.DataFrame(rows, columns=[*_MODEL, "images", "box_area", *FIGURES])
+
+
+def remarks(study: Study) -> list[str]:
+    """What a reader has to know beside the table: what it shows, and what is missing or wrong."""
+    return [*_legend(study), *_missing(study), *_flawed(study), *disagreements(study)]
+
+
+def disagreements(study: Study) -> list[str]:
+    """Confirmed trials whose test_auc is not the area that their prediction rows give."""
+    both = study.confirmed.merge(seed_scores(study)[["trial_id", "auc"]], on="trial_id")
+    both["test_auc"] = both["test_auc"].astype(float)  # a column of nulls has no type
+    return [
+        f"{row.arm}, seed {row.seed}: trials says test AUC {row.test_auc}, its prediction rows "
+        f"give {row.auc}."
+        for row in both.itertuples()
+        if not math.isclose(row.test_auc, row.auc, rel_tol=0, abs_tol=1e-9)
+        and not (math.isnan(row.test_auc) and math.isnan(row.auc))
+    ]
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """The table for programs: every column, full precision, null as nothing."""
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table for people, as GitHub Markdown."""
+    rows = [_results(row) | _setting(row) for row in table.to_dict("records")]
+    headings = list(rows[0])
+    rules = ["---" if heading == "arm" else "---:" for heading in headings]
+    lines = [headings, rules, *(list(row.values()) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_rich(table: pd.DataFrame) -> Table:
+    """The table for people, on a terminal: results over settings, as 80 columns hold not both."""
+    rows = table.to_dict("records")
+    both = Table.grid()
+    both.add_row(_panel([_results(row) for row in rows]))
+    both.add_row(_panel([_setting(row) for row in rows]))
+    return both
+
+
+def _arm_row(study: Study, arm: str, scores: pd.DataFrame) -> dict[str, Any]:
+    variant, _, backbone = arm.partition("/")
+    searched = study.trials[(study.trials["arm"] == arm) & (study.trials["stage"] == "search")]
+    confirmed = study.confirmed[study.confirmed["arm"] == arm]
+    of_arm = scores[scores["arm"] == arm]
+    row: dict[str, Any] = {
+        "arm": arm, "variant": variant, "backbone": backbone, "seeds": len(of_arm),
+    }  # fmt: skip
+    for figure in FIGURES:
+        values = of_arm[figure].astype(float)
+        row["auc_mean" if figure == "auc" else figure] = values.mean(skipna=False)
+        row[f"{figure}_sd"] = values.std(ddof=1, skipna=False)
+    return row | {
+        "box_area": of_arm["box_area"].astype(float).mean(),
+        "lr": _shared(confirmed["lr"]),
+        "threshold_scale": _shared(confirmed["threshold_scale"]),
+        "trials": len(searched),
+        "pruned": int((searched["status"] == "pruned").sum()),
+        "failed": int((searched["status"] == "failed").sum()),
+    }
+
+
+def _shared(values: pd.Series) -> float:
+    """The value that all have; nan where there is none."""
+    found = values.unique()
+    return float(found[0]) if len(found) == 1 and pd.notna(found[0]) else math.nan
+
+
+def _legend(study: Study) -> list[str]:
+    test = study.test_predictions
+    if test.empty:
+        return ["No confirmed model yet, so the test set has not been opened."]
+    images = test.drop_duplicates("image_id")
+    seeds = seed_scores(study).groupby("arm").size()
+    told = f"{seeds.min()} to {seeds.max()}" if seeds.min() < seeds.max() else f"{seeds.min()}"
+    legend = [
+        f"Test set: {len(images)} images, {int((images['label'] == 1).sum())} melanoma. "
+        f"Mean ± standard deviation over seeds ({told}).",
+        "ACC, SEN and SPE at a probability of 0.5. SEN@.95 is the highest sensitivity on the test "
+        "curve whose specificity is at least 0.95, and so on.",
+    ]
+    if images["label"].nunique() == 1:
+        legend.append("One class only: AUC, SEN at SPE, and SEN or SPE of the other are undefined.")
+    return legend
+
+
+def _missing(study: Study) -> list[str]:
+    """What an arm's row still lacks, or mixes."""
+    counts = seed_scores(study).groupby("arm").size()
+    asked = (study.spec or {}).get("options", {}).get("seeds", 0)
+    told = []
+    for arm in study.arms:
+        seeds = int(counts.get(arm, 0))
+        if seeds == 0:
+            told.append(f"{arm}: no confirmed seed yet.")
+        elif seeds < asked:
+            told.append(f"{arm}: {seeds} of {asked} seeds confirmed.")
+        models = study.confirmed[study.confirmed["arm"] == arm]
+        if len(models[["lr", "threshold_scale"]].drop_duplicates()) > 1:
+            told.append(f"{arm}: its seeds were confirmed with different hyperparameters.")
+    return told
+
+
+def _flawed(study: Study) -> list[str]:
+    """Single models that did not get their figures, or got them on other terms."""
+    scores, trials = seed_scores(study), study.trials
+    failed = trials[(trials["stage"] == "confirm") & (trials["status"] == "failed")]
+    silent = study.confirmed[~study.confirmed["trial_id"].isin(scores["trial_id"])]
+    most = scores["images"].max()
+    short = scores[scores["images"] < most]
+    test = study.test_predictions
+    broken = scores[scores["trial_id"].isin(test.loc[test["score"].isna(), "trial_id"])]
+    return [
+        *_of_each(failed, "its confirm trial failed."),
+        *_of_each(silent, "confirmed, but without test predictions."),
+        *_of_each(short, f"fewer test predictions than the {most} of others."),
+        *_of_each(broken, "scores are nan, so the arm's means are undefined."),
+    ]
+
+
+def _of_each(models: pd.DataFrame, what: str) -> list[str]:
+    return [f"{row.arm}, seed {row.seed}: {what}" for row in models.itertuples()]
+
+
+def _results(row: Mapping[Hashable, Any]) -> dict[str, str]:
+    """What an arm scores, as a person reads it: heading to text."""
+    names = {figure: "auc_mean" if figure == "auc" else figure for figure in FIGURES}
+    return {"arm": row["arm"], "seeds": str(row["seeds"])} | {
+        _HEADINGS[figure]: _mean_and_sd(row[name], row[f"{figure}_sd"])
+        for figure, name in names.items()
+    }
+
+
+def _setting(row: Mapping[Hashable, Any]) -> dict[str, str]:
+    """What an arm was confirmed with, and the search that found it, as a person reads it."""
+    return {
+        "arm": row["arm"],
+        "box area": _number(row["box_area"], ".2f"),
+        "lr": _number(row["lr"], ".2g"),
+        "scale": _number(row["threshold_scale"], ".2f"),
+        **{counted: str(row[counted]) for counted in ("trials", "pruned", "failed")},
+    }
+
+
+def _panel(rows: list[dict[str, str]]) -> Table:
+    """Cells for a terminal. Where it is narrow they break at the slash and at ±, never in a number."""
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in rows[0]:
+        cells = [row[heading] for row in rows]
+        if heading == "arm":
+            lines = [line for cell in cells for line in cell.split("/", 1)]
+            longest = max(len(line) for line in lines) + 1
+            shown.add_column(heading, min_width=min(longest, 18), overflow="fold")
+        else:
+            longest = max(len(cell) for cell in [heading, *cells])
+            shown.add_column(heading, justify="right", min_width=min(longest, len("0.000 ±")))
+    for row in rows:
+        shown.add_row(row["arm"].replace("/", "/\n", 1), *list(row.values())[1:])
+    return shown
+
+
+def _mean_and_sd(mean: float, sd: float) -> str:
+    if math.isnan(mean):
+        return _ABSENT
+    return f"{mean:.3f} ± {_ABSENT if math.isnan(sd) else format(sd, '.3f')}"
+
+
+def _number(value: float, format_spec: str) -> str:
+    return _ABSENT if math.isnan(value) else format(value, format_spec)

@@ -1,0 +1,145 @@
+"""`python -m ablations.report`: what it writes and prints, and how it ends."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+from rich.console import Console
+from sklearn.metrics import roc_auc_score
+
+from ablations.report import main, print_report, write_report
+from ablations.rows import read_study
+from masll.errors import InputError
+from masll.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from conftest import StudyBuilder
+
+GATED = ("gated-fusion", "resnet18")
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ablations.report", *map(str, arguments)],
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+
+
+def report_files(study: Path) -> list[str]:
+    return sorted(file.name for file in (study / "report").glob("*"))
+
+
+def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> None:
+    build.whole()
+    ended = command(build.path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert report_files(build.path) == ["ablation.csv", "ablation.md"]
+    for name in report_files(build.path):
+        assert str(build.path / "report" / name) in ended.stdout
+    table = pd.read_csv(build.path / "report/ablation.csv").set_index("variant")
+    assert list(table.index) == list(VARIANTS)
+    rows = pd.read_parquet(build.path / "predictions")
+    test = rows[(rows["split"] == "test") & (rows["arm"] == "gated-fusion/resnet18")]
+    areas = [roc_auc_score(made["label"], made["score"]) for _, made in test.groupby("seed")]
+    assert table.loc["gated-fusion", "auc_mean"] == pytest.approx(sum(areas) / 2, abs=1e-12)
+
+
+def test_the_markdown_says_what_the_table_is(build: "StudyBuilder") -> None:
+    write_report(build.whole().path, ["md"])
+    text = (build.path / "report/ablation.md").read_text(encoding="utf-8")
+    assert report_files(build.path) == ["ablation.md"]
+    table, *told = text.removeprefix("# Ablation\n\n").strip().split("\n\n")
+    assert table.count("\n") == len(VARIANTS) + 1
+    assert told == [
+        "Test set: 40 images, 12 melanoma. Mean ± standard deviation over seeds (2).",
+        "ACC, SEN and SPE at a probability of 0.5. SEN@.95 is the highest sensitivity on the test "
+        "curve whose specificity is at least 0.95, and so on.",
+    ]
+
+
+def test_a_running_study_is_reported_with_what_it_has(build: "StudyBuilder") -> None:
+    build.spec()
+    build.search(GATED)
+    build.trial(GATED, "confirm", 1, "completed", finished=False)
+    ended = command(build.path)
+    assert ended.returncode == 0
+    assert "gated-fusion/resnet18: no confirmed seed yet." in ended.stdout
+    assert len(pd.read_csv(build.path / "report/ablation.csv")) == len(VARIANTS)
+
+
+def test_a_second_report_replaces_the_first(build: "StudyBuilder") -> None:
+    build.whole(arms=(GATED,), seeds=1)
+    write_report(read_study(build.path))
+    build.confirm(GATED, 2)
+    write_report(read_study(build.path))
+    assert pd.read_csv(build.path / "report/ablation.csv").loc[0, "seeds"] == 2
+    assert report_files(build.path) == ["ablation.csv", "ablation.md"]
+
+
+def test_help_has_an_example_and_the_default() -> None:
+    ended = command("--help")
+    assert ended.returncode == 0
+    assert "python -m ablations.report studies/paper" in ended.stdout
+    assert "default: md csv" in ended.stdout
+
+
+def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:
+    build.whole(arms=(GATED,))
+    build.change("trials", "gated-fusion-resnet18-confirm-1", lambda rows: rows.drop(columns="lr"))
+    for arguments, message in [
+        ((), "STUDY"),
+        ((build.path / "nowhere",), "nowhere"),
+        ((build.path, "--format", "pdf"), "pdf"),
+        ((build.path, "--formt", "md"), "did you mean '--format'"),
+        ((build.path,), "has no column 'lr'"),
+    ]:
+        ended = command(*arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("error: ") and message in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert not (build.path / "report").exists()
+
+
+def test_an_unknown_format_leaves_nothing_behind(build: "StudyBuilder") -> None:
+    with pytest.raises(InputError, match="unknown format 'xml'"):
+        write_report(build.whole(arms=(GATED,)).path, ["md", "xml"])
+    assert not (build.path / "report").exists()
+
+
+def test_a_report_that_cannot_be_written_is_bad_input(build: "StudyBuilder") -> None:
+    (build.whole(arms=(GATED,)).path / "report").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot write .*ablation\.md"):
+        write_report(build.path)
+    (build.path / "report").unlink()
+    (build.path / "report/ablation.md").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"cannot write .*ablation\.md"):
+        write_report(build.path)
+    assert report_files(build.path) == ["ablation.md"]
+
+
+def test_brackets_in_a_path_are_printed_as_they_are(
+    build: "StudyBuilder", capsys: pytest.CaptureFixture[str]
+) -> None:
+    build.path = build.path.with_name("study [bold] 2")
+    build.whole(arms=(GATED,))
+    assert main([str(build.path), "--format", "csv"]) == 0
+    assert f"wrote {build.path / 'report/ablation.csv'}\n" in capsys.readouterr().out
+
+
+def test_every_figure_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuilder") -> None:
+    study = read_study(build.whole().path)
+    console = Console(width=80, file=io.StringIO())
+    print_report(study, console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, printed.splitlines())) <= 80
+    print(printed)
+
+
+def test_the_report_loads_no_training_library() -> None:
+    code = "import sys, ablations.report; print({'torch', 'ray', 'timm'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "set()"

@@ -1,0 +1,222 @@
+"""SLL against references written from the formulas, and its laws on random and nasty inputs."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from masll.localization import (
+    activation_map,
+    box_area,
+    crop_and_resize,
+    localize,
+    mask_to_box,
+    resize,
+    scale_boxes,
+    threshold_mask,
+)
+
+masks = arrays(bool, array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=12))
+maps = arrays(
+    np.float32,
+    array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=8),
+    elements=st.floats(-100, 100, width=32),
+)
+
+
+def reference_box(mask: np.ndarray) -> list[int]:
+    """Loop over the cells of one mask (H, W)."""
+    cells = [(x, y) for y in range(mask.shape[0]) for x in range(mask.shape[1]) if mask[y, x]]
+    if not cells:
+        return [0, 0, mask.shape[1], mask.shape[0]]
+    xs, ys = [x for x, _ in cells], [y for _, y in cells]
+    return [min(xs), min(ys), max(xs) + 1, max(ys) + 1]
+
+
+def reference_crop(image: np.ndarray, box: list[int], size: int) -> np.ndarray:
+    """RoIAlign by its definition: image (C, S, S); means of ceil(ratio)^2 bilinear samples."""
+    channels, height, width = image.shape
+    x0, y0, x1, y1 = box
+    n_x, n_y = -(-(x1 - x0) // size), -(-(y1 - y0) // size)
+
+    def at(y: float, x: float) -> np.ndarray:
+        y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
+        top, left = int(y), int(x)
+        bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
+        v, u = y - top, x - left
+        return (
+            image[:, top, left] * (1 - v) * (1 - u)
+            + image[:, top, right] * (1 - v) * u
+            + image[:, bottom, left] * v * (1 - u)
+            + image[:, bottom, right] * v * u
+        )
+
+    out = np.zeros((channels, size, size))
+    for row in range(size):
+        for column in range(size):
+            for i in range(n_y):
+                for j in range(n_x):
+                    y = y0 + (row + (i + 0.5) / n_y) * (y1 - y0) / size - 0.5
+                    x = x0 + (column + (j + 0.5) / n_x) * (x1 - x0) / size - 0.5
+                    out[:, row, column] += at(y, x) / (n_x * n_y)
+    return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_activation_map_is_the_channel_mean_with_negatives_as_zero(dtype):
+    features = torch.randn(3, 5, 4, 6, dtype=dtype)
+    expected = np.zeros((3, 4, 6))
+    for b in range(3):
+        for k in range(5):
+            expected[b] += np.maximum(features[b, k].numpy(), 0) / 5
+    torch.testing.assert_close(activation_map(features), torch.from_numpy(expected).to(dtype))
+
+
+@given(maps, st.floats(0.25, 4))
+def test_the_mask_is_where_the_map_reaches_scale_times_its_mean(values, scale):
+    mask = threshold_mask(torch.from_numpy(values), scale).numpy()
+    for one, found in zip(values.astype(np.float64), mask, strict=True):
+        positive = np.maximum(one, 0)
+        threshold = scale * positive.sum() / positive.size
+        clear = np.abs(positive - threshold) > 1e-4 * (1 + threshold)  # rounding decides the rest
+        assert (found[clear] == (positive >= threshold)[clear]).all()
+
+
+@given(maps, st.floats(0.1, 4), st.floats(0.1, 4))
+def test_a_larger_scale_never_gives_a_larger_mask(values, a, b):
+    small, large = sorted((a, b))
+    smaller_mask = threshold_mask(torch.from_numpy(values), large)
+    assert not (smaller_mask & ~threshold_mask(torch.from_numpy(values), small)).any()
+
+
+@given(st.floats(0, 1e6, width=32), st.integers(1, 20), st.integers(1, 20))
+def test_a_flat_map_is_all_mask_at_scale_one(value, height, width):
+    assert threshold_mask(torch.full((1, height, width), value), 1.0).all()
+
+
+@given(masks)
+def test_the_box_is_the_reference_box(values):
+    boxes = mask_to_box(torch.from_numpy(values))
+    assert boxes.dtype == torch.int64
+    assert boxes.tolist() == [reference_box(mask) for mask in values]
+
+
+@given(masks)
+def test_the_box_contains_every_cell_and_no_empty_border(values):
+    for mask, (x0, y0, x1, y1) in zip(
+        values, mask_to_box(torch.from_numpy(values)).tolist(), strict=True
+    ):
+        if not mask.any():
+            continue
+        inside = mask[y0:y1, x0:x1]
+        assert inside.sum() == mask.sum()
+        assert inside[0].any() and inside[-1].any()
+        assert inside[:, 0].any() and inside[:, -1].any()
+
+
+@given(masks)
+def test_flipping_the_mask_flips_the_box(values):
+    mask = torch.from_numpy(values)
+    width = mask.shape[2]
+    x0, y0, x1, y1 = mask_to_box(mask).unbind(1)
+    flipped = torch.stack([width - x1, y0, width - x0, y1], dim=1)
+    assert torch.equal(mask_to_box(mask.flip(2)), flipped)
+    assert torch.equal(mask_to_box(mask.transpose(1, 2)), torch.stack([y0, x0, y1, x1], dim=1))
+
+
+@given(masks)
+def test_a_batch_equals_one_by_one(values):
+    mask = torch.from_numpy(values)
+    for largest in (False, True):
+        one_by_one = [mask_to_box(mask[i : i + 1], largest) for i in range(len(mask))]
+        assert torch.equal(mask_to_box(mask, largest), torch.cat(one_by_one))
+
+
+def spiral(side: int) -> np.ndarray:
+    """One thin component that winds to the centre: the worst case for label propagation."""
+    mask = np.zeros((side, side), bool)
+    top, left, bottom, right = 0, 0, side - 1, side - 1
+    while top < bottom and left < right:
+        mask[top, left : right + 1] = mask[top : bottom + 1, right] = True
+        mask[bottom, left : right + 1] = True
+        mask[top + 2 : bottom + 1, left] = True
+        if left + 1 < right and top + 2 < bottom:
+            mask[top + 2, left : left + 2] = True
+        top, left, bottom, right = top + 2, left + 2, bottom - 2, right - 2
+    return mask
+
+
+@settings(deadline=None)
+@given(masks)
+def test_the_largest_component_is_that_of_scipy(values):
+    boxes = mask_to_box(torch.from_numpy(values), largest_component=True).tolist()
+    for mask, box in zip(values, boxes, strict=True):
+        labels, count = scipy.ndimage.label(mask, np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        largest = [i + 1 for i in range(count) if sizes[i] == sizes.max()]
+        assert box in ([reference_box(labels == i) for i in largest] or [reference_box(mask)])
+
+
+@pytest.mark.parametrize("side", [5, 9, 17, 33, 65])
+def test_a_winding_component_is_one_component(side):
+    mask = spiral(side)
+    assert scipy.ndimage.label(mask, np.ones((3, 3)))[1] == 1
+    for turned in (mask, mask[::-1].copy(), mask.T.copy()):
+        box = mask_to_box(torch.from_numpy(turned)[None], largest_component=True)
+        assert box.tolist() == [[0, 0, side, side]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "source", "expected"),
+    [
+        ([1, 0, 2, 4], 192, [64, 0, 128, 192]),
+        ([0, 0, 3, 4], 100, [0, 0, 100, 100]),
+        ([1, 1, 2, 2], 100, [33, 25, 67, 50]),  # rounded outwards
+    ],
+)
+def test_cells_become_pixels_rounded_outwards(cells, source, expected):
+    assert scale_boxes(torch.tensor([cells]), (4, 3), source).tolist() == [expected]
+
+
+def test_a_box_of_the_output_size_is_copied():
+    images = torch.rand(2, 3, 20, 20)
+    boxes = torch.tensor([[3, 5, 11, 13], [12, 0, 20, 8]])
+    crops = crop_and_resize(images, boxes, 8)
+    torch.testing.assert_close(crops[0], images[0, :, 5:13, 3:11])
+    torch.testing.assert_close(crops[1], images[1, :, 0:8, 12:20])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_a_crop_is_what_the_definition_gives(data):
+    side, size = data.draw(st.integers(4, 16)), data.draw(st.integers(1, 6))
+    x0, y0 = data.draw(st.integers(0, side - 1)), data.draw(st.integers(0, side - 1))
+    x1, y1 = data.draw(st.integers(x0 + 1, side)), data.draw(st.integers(y0 + 1, side))
+    image = np.random.default_rng(side).random((3, side, side))
+    crop = crop_and_resize(torch.from_numpy(image)[None], torch.tensor([[x0, y0, x1, y1]]), size)
+    np.testing.assert_allclose(crop[0].numpy(), reference_crop(image, [x0, y0, x1, y1], size))
+
+
+def test_the_whole_image_box_gives_what_the_global_branch_sees():
+    images = torch.rand(2, 3, 24, 24)
+    whole = torch.tensor([[0, 0, 24, 24]] * 2)
+    torch.testing.assert_close(crop_and_resize(images, whole, 10), resize(images, 10))
+    assert resize(images, 24) is images
+
+
+def test_an_impossible_threshold_falls_back_to_the_whole_image_and_is_counted():
+    features = torch.ones(2, 4, 5, 5)
+    features[1, :, 2, 3] = 50
+    found = localize(features, 2.0, 100)
+    assert found.boxes.tolist() == [[0, 0, 100, 100], [60, 40, 80, 60]]
+    assert found.fallback.tolist() == [True, False]
+    torch.testing.assert_close(box_area(found.boxes, 100), torch.tensor([1.0, 0.04]).double())
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, float("nan")])
+def test_a_map_without_activation_gives_the_whole_image(value):
+    found = localize(torch.full((1, 3, 4, 4), value), 1.0, 64)
+    assert found.boxes.tolist() == [[0, 0, 64, 64]]

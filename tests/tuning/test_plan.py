@@ -1,0 +1,204 @@
+"""The plan: the same budget for every arm, truthful signals to Optuna, resumption from rows."""
+
+import math
+from collections import Counter
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from masll import VARIANTS
+from tuning.plan import Arm, ArmPlan, Finished, StudyPlan
+from tuning.space import DEFAULT_SPACE
+
+ARMS = [Arm(variant, "resnet18") for variant in VARIANTS]
+
+
+def arm_plan(arm: Arm = ARMS[-1], **settings) -> ArmPlan:
+    budget = {"trials": 6, "epochs": 9, "seeds": 2, "seed": 0, "sampler": "tpe", "scheduler": "asha"}
+    return ArmPlan(arm, DEFAULT_SPACE, **{**budget, **settings})
+
+
+def study_plan(**settings) -> StudyPlan:
+    return StudyPlan(arm_plan(arm, **settings) for arm in ARMS)
+
+
+def planted_auc(trial, epoch: int) -> float:
+    """Highest at lr 0.01 and, where there is one, threshold scale 1.5; grows with the epochs."""
+    miss = abs(math.log10(trial.params["lr"]) + 2) / 4
+    miss += abs(trial.params.get("threshold_scale", 1.5) - 1.5) / 4
+    return (0.9 - 0.3 * miss) * (1 - 0.3 / epoch)
+
+
+def train(plan: ArmPlan, trial) -> Finished:
+    """Train without training: report every epoch, stop when told to."""
+    curve = {}
+    status = "completed"
+    for epoch in range(1, plan.epochs + 1):
+        curve[epoch] = planted_auc(trial, epoch)
+        if plan.report(trial, epoch, curve[epoch]):
+            status = "pruned"
+            break
+    best = max(curve.values())
+    ended = Finished(trial.arm, trial.stage, trial.number, trial.params, status, best, curve)
+    plan.finish(trial, ended)
+    return ended
+
+
+def run_all(plan: StudyPlan, limit: int = 10_000) -> list[Finished]:
+    done = []
+    while len(done) < limit and (trial := plan.next()) is not None:
+        done.append(train(plan.arms[trial.arm], trial))
+    return done
+
+
+def test_every_arm_gets_the_same_number_of_trials_and_seeds():
+    plan = study_plan()
+    counts = Counter((ended.arm, ended.stage) for ended in run_all(plan))
+    assert plan.done
+    assert all(counts[arm, "search"] == 6 and counts[arm, "confirm"] == 2 for arm in ARMS)
+
+
+def test_the_paper_s_setting_is_the_first_trial_of_every_arm():
+    plan = study_plan()
+    for _ in ARMS:
+        trial = plan.next()
+        assert trial.number == 0 and trial.stage == "search" and trial.params["lr"] == 0.005
+        if trial.arm.localizes:
+            assert trial.params["threshold_scale"] == 1.0
+        else:
+            assert "threshold_scale" not in trial.params
+
+
+def test_arms_take_turns_so_that_a_study_cut_short_is_fair():
+    for limit in (5, 8, 13, 21):
+        counts = Counter(ended.arm for ended in run_all(study_plan(), limit))
+        assert max(counts.values()) - min(counts.get(arm, 0) for arm in ARMS) <= 1
+
+
+def test_an_arm_confirms_as_soon_as_its_own_search_is_done():
+    plan = arm_plan(trials=2)
+    first, second = plan.next(), plan.next()
+    assert plan.next() is None  # both still run
+    train(plan, first)
+    assert plan.next() is None
+    train(plan, second)
+    confirm = plan.next()
+    assert confirm.stage == "confirm" and confirm.params == plan.best.params
+    assert confirm.seed != first.seed == second.seed
+
+
+def test_a_trial_of_another_arm_never_stops_this_arm_s_trials():
+    plan = study_plan(trials=2)
+    for arm, auc in zip(ARMS, (0.9, 0.8, 0.7, 0.6, 0.5), strict=True):
+        trial = plan.arms[arm].next()
+        assert not plan.arms[arm].report(trial, 1, auc), "the first of its arm goes on"
+
+
+def test_a_trial_below_the_best_third_of_its_rung_is_stopped_and_told_as_pruned():
+    plan = arm_plan(trials=4)
+    good, bad = plan.next(), plan.next()
+    assert not plan.report(good, 1, 0.8)
+    assert plan.report(bad, 1, 0.6)
+    plan.finish(bad, Finished(bad.arm, "search", 1, bad.params, "pruned", 0.6, {1: 0.6}))
+    told = plan.study.trials[1]
+    assert told.state == TrialState.PRUNED and told.intermediate_values == {1: 0.6}
+
+
+def test_confirm_trials_are_never_stopped():
+    plan = arm_plan(trials=1)
+    train(plan, plan.next())
+    confirm = plan.next()
+    assert not any(plan.report(confirm, epoch, 0.1) for epoch in range(1, 10))
+
+
+def test_no_scheduler_stops_nothing():
+    plan = arm_plan(scheduler="none")
+    trials = [plan.next() for _ in range(4)]
+    assert not any(plan.report(trial, 1, 0.9 - 0.1 * i) for i, trial in enumerate(trials))
+
+
+def test_a_crash_is_told_as_a_failure_and_a_divergence_as_a_bad_result():
+    plan = arm_plan()
+    crashed, diverged = plan.next(), plan.next()
+    plan.finish(crashed, Finished(crashed.arm, "search", 0, crashed.params, "failed", None, {}))
+    assert not plan.report(diverged, plan.epochs, math.nan)
+    plan.finish(
+        diverged, Finished(diverged.arm, "search", 1, diverged.params, "completed", None, {1: math.nan})
+    )
+    states = [trial.state for trial in plan.study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE]
+    assert plan.study.trials[1].value == 0.0
+    assert plan.best is None
+
+
+def test_an_arm_of_which_nothing_can_be_used_ends_without_confirmation():
+    plan = arm_plan(trials=2)
+    for number in range(2):
+        trial = plan.next()
+        plan.finish(trial, Finished(trial.arm, "search", number, trial.params, "failed", None, {}))
+    assert plan.next() is None and plan.done
+
+
+def test_a_completed_trial_is_confirmed_before_a_better_one_that_was_stopped():
+    plan = arm_plan(trials=2)
+    for number, (status, auc) in enumerate([("completed", 0.7), ("pruned", 0.8)]):
+        trial = plan.next()
+        plan.finish(trial, Finished(trial.arm, "search", number, trial.params, status, auc, {1: auc}))
+    assert plan.best.val_auc == 0.7
+
+
+@pytest.mark.parametrize("cut", [1, 7, 18, 33, 39])
+def test_a_study_resumed_from_its_rows_has_the_same_trials_as_an_undisturbed_one(cut):
+    undisturbed = run_all(study_plan())
+    first = run_all(study_plan(), cut)
+    resumed = study_plan()
+    for ended in first:
+        resumed.arms[ended.arm].replay(ended)
+    rest = run_all(resumed)
+    assert resumed.done
+    assert first + rest == undisturbed  # with one slot even the hyperparameters agree
+
+
+def test_a_replayed_study_looks_to_optuna_like_the_one_that_ran():
+    plan = arm_plan()
+    ended = [train(plan, plan.next()) for _ in range(6)]
+    replayed = arm_plan()
+    for one in ended:
+        replayed.replay(one)
+    assert {t.state for t in plan.study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for ours, theirs in zip(plan.study.trials, replayed.study.trials, strict=True):
+        assert ours.params == theirs.params and ours.state == theirs.state
+        assert ours.intermediate_values == theirs.intermediate_values
+        rungs = [{k: v for k, v in t.system_attrs.items() if "rung" in k} for t in (ours, theirs)]
+        assert rungs[0] == rungs[1]
+
+
+def test_a_raised_budget_goes_on_searching():
+    plan = arm_plan(trials=3, seeds=0)
+    ended = [train(plan, plan.next()) for _ in range(3)]
+    more = arm_plan(trials=5, seeds=0)
+    for one in ended:
+        more.replay(one)
+    assert [more.next().number, more.next().number] == [3, 4] and more.next() is None
+
+
+def test_ending_the_search_confirms_what_there_is():
+    plan = study_plan()
+    run_all(plan, 7)
+    plan.end_search()
+    assert {ended.stage for ended in run_all(plan)} == {"confirm"} and plan.done
+
+
+@pytest.mark.slow
+def test_tpe_finds_the_planted_optimum_better_than_random_search():
+    def regret(sampler: str, seed: int) -> float:
+        plan = arm_plan(trials=30, epochs=1, seeds=0, seed=seed, sampler=sampler)
+        while (trial := plan.next()) is not None:
+            train(plan, trial)
+        return 0.9 * 0.7 - plan.best.val_auc
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    regrets = {s: sorted(regret(s, seed) for seed in range(11))[5] for s in ("tpe", "random")}
+    assert regrets["tpe"] < regrets["random"]
+    assert regrets["tpe"] < 0.01

@@ -1,0 +1,272 @@
+"""The command itself: real Ray, real files, real Parquet, on a small ISIC 2017 folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from masll import VARIANTS, load_model
+from masll.data import find_source
+from tests.support import COUNTS, ROOT, TINY_BACKBONE, assert_one_line_error, run_module
+
+SMALL = ["--backbones", TINY_BACKBONE, "--no-pretrained", "--image-size", 32, "--source-size", 48,
+         "--trials", 2, "--epochs", 2, "--seeds", 2, "--batch-size", 8, "--num-gpus", 0]  # fmt: skip
+
+
+def search(cache: Path, *arguments: object):
+    return run_module("tuning.search", *arguments, cache=cache)
+
+
+def start_search(cache: Path, *arguments: object) -> subprocess.Popen:
+    """In a process group of its own, so that a signal reaches nothing else."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuning.search", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "MASLL_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_trials(study: Path, count: int, process: subprocess.Popen) -> set[str]:
+    """Wait until so many trials have ended, and name them."""
+    for _ in range(1200):
+        done = {path.stem for path in (study / "trials").glob("*.parquet")}
+        if len(done) >= count:
+            return done
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError(f"no {count} trials in two minutes")
+
+
+def trial_ids(study: Path) -> list[str]:
+    return sorted(pd.read_parquet(study / "trials")["trial_id"])
+
+
+EXPECTED_IDS = sorted(
+    f"{variant}.{TINY_BACKBONE}.{stage}.{number:04d}"
+    for variant in VARIANTS
+    for stage in ("search", "confirm")
+    for number in range(2)
+)
+
+
+@pytest.fixture(scope="module")
+def finished(isic_master, cache, tmp_path_factory):
+    """A whole study, as a user would run it."""
+    study = tmp_path_factory.mktemp("studies") / "small"
+    result = search(cache, "--data", isic_master, "--study", study, *SMALL)
+    assert result.returncode == 0, result.stderr
+    return study, result
+
+
+@pytest.mark.slow
+def test_a_study_ends_with_the_same_trials_for_every_arm(finished):
+    study, _ = finished
+    assert trial_ids(study) == EXPECTED_IDS
+    trials = pd.read_parquet(study / "trials")
+    assert set(trials["status"]) <= {"completed", "pruned"}
+    first = trials[(trials["stage"] == "search") & (trials["number"] == 0)]
+    assert set(first["lr"]) == {0.005} and set(first["threshold_scale"].dropna()) == {1.0}
+    epochs = pd.read_parquet(study / "epochs")
+    assert (epochs.groupby("trial_id").size() == trials.set_index("trial_id")["epochs"]).all()
+    assert set(trials[trials["status"] == "completed"]["epochs"]) == {2}
+    chosen = epochs.groupby("trial_id")["val_auc"].max()
+    assert np.allclose(chosen, trials.set_index("trial_id").loc[chosen.index, "val_auc"])
+
+
+@pytest.mark.slow
+def test_only_confirmed_models_saw_the_test_set_and_each_saw_all_of_it(finished, isic_master):
+    study, _ = finished
+    predictions = pd.read_parquet(study / "predictions")
+    opened = predictions[predictions["split"] == "test"]
+    assert set(opened["stage"]) == {"confirm"}
+    official = {r.image_id: r.label for r in find_source(str(isic_master)).records if r.split == "test"}
+    for _, of_model in opened.groupby("trial_id"):
+        assert dict(zip(of_model["image_id"], of_model["label"], strict=True)) == official
+    assert opened["trial_id"].nunique() == 2 * len(VARIANTS)
+    trials = pd.read_parquet(study / "trials").set_index("stage")
+    assert trials.loc["search", "test_auc"].isna().all()
+    assert trials.loc["confirm", "test_auc"].notna().all()
+
+
+@pytest.mark.slow
+def test_the_table_is_what_the_prediction_rows_give(finished):
+    study, result = finished
+    predictions = pd.read_parquet(study / "predictions")
+    table = pd.read_csv(study / "report" / "ablation.csv").set_index("arm")
+    assert [arm.split("/")[0] for arm in table.index] == list(VARIANTS)
+    opened = predictions[predictions["split"] == "test"]
+    for arm, of_arm in opened.groupby("arm"):
+        aucs = [roc_auc_score(p["label"], p["score"]) for _, p in of_arm.groupby("seed")]
+        assert table.loc[arm, "auc_mean"] == pytest.approx(np.mean(aucs), abs=1e-12)
+        assert table.loc[arm, "auc_sd"] == pytest.approx(np.std(aucs, ddof=1), abs=1e-12)
+        assert f"{np.mean(aucs):.3f}" in result.stdout
+    for said in ("trials", "models", "report"):
+        assert f"{study}/{said}" in result.stdout.replace("\n", "")
+
+
+@pytest.mark.slow
+def test_a_confirmed_model_can_be_loaded_and_predicts_its_rows(finished, isic_master):
+    study, _ = finished
+    model = load_model(study / "models" / "gated-fusion" / TINY_BACKBONE / "seed-1")
+    predictions = pd.read_parquet(study / "predictions")
+    row = predictions[
+        (predictions["split"] == "test") & (predictions["seed"] == 1)
+        & (predictions["arm"] == f"gated-fusion/{TINY_BACKBONE}")
+    ].iloc[3]  # fmt: skip
+    source = find_source(str(isic_master))
+    record = next(r for r in source.records if r.image_id == row["image_id"])
+    pixels = torch.from_numpy(source.read(record, 48).image).permute(2, 0, 1)[None] / 255
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.mean, model.std))
+    out = model((pixels - mean) / std)
+    assert float(out.logits.softmax(1)[0, 1]) == pytest.approx(row["score"], abs=1e-4)
+    assert (out.boxes[0] / 48).tolist() == pytest.approx(row[["x0", "y0", "x1", "y1"]].tolist())
+
+
+@pytest.mark.slow
+def test_the_spec_says_what_was_asked_of_which_data(finished, isic_master):
+    study, _ = finished
+    spec = json.loads((study / "spec.json").read_text())
+    assert spec["schema_version"] == 1 and spec["options"]["data"] == str(isic_master)
+    assert spec["data"]["images"] == dict(
+        zip(("train", "validation", "test"), COUNTS.values(), strict=True)
+    )
+    assert {"torch", "ray", "optuna", "python"} <= set(spec["versions"])
+    assert len(spec["data"]["fingerprint"]) == 64
+
+
+@pytest.mark.slow
+def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questions(
+    finished, cache
+):
+    study, _ = finished
+    before = pd.read_parquet(study / "trials").set_index("trial_id")["ended_at"]
+    for question in (["--epochs", 3], ["--trials", 1], ["--data", "synthetic"], ["--seed", 5]):
+        refused = search(cache, "--study", study, "--resume", *question)
+        assert_one_line_error(refused, question[0], str(question[1]))
+    result = search(cache, "--study", study, "--resume", "--seeds", 3)
+    assert result.returncode == 0, result.stderr
+    after = pd.read_parquet(study / "trials").set_index("trial_id")["ended_at"]
+    assert len(after) == len(before) + len(VARIANTS)
+    assert (after[before.index] == before).all(), "nothing finished is run twice"
+
+
+@pytest.mark.slow
+def test_a_killed_study_resumes_to_the_trials_of_an_undisturbed_one(isic_master, cache, tmp_path):
+    study = tmp_path / "study"
+    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL)
+    wait_for_trials(study, 5, process)
+    process.kill()
+    process.communicate()
+    kept = {path: path.read_bytes() for path in (study / "trials").glob("*.parquet")}
+
+    result = search(cache, "--study", study, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert trial_ids(study) == EXPECTED_IDS
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(isic_master, cache, tmp_path):
+    study = tmp_path / "study"
+    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL)
+    done = wait_for_trials(study, 3, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, (output, errors)
+    assert f"--study {study} --resume" in output.replace("\n", "") and "Traceback" not in errors
+    assert done <= set(trial_ids(study))
+
+
+@pytest.mark.slow
+def test_a_killed_worker_fails_its_trial_and_the_rest_goes_on(isic_master, cache, tmp_path):
+    study = tmp_path / "study"
+    process = start_search(
+        cache, "--data", isic_master, "--study", study, *SMALL, "--variants", "baseline"
+    )
+    wait_for_trials(study, 1, process)
+    workers = subprocess.run(["pgrep", "-f", "ray::TrialWorker"], capture_output=True, text=True)
+    ours = [int(pid) for pid in workers.stdout.split() if _is_descendant(int(pid), process.pid)]
+    assert ours
+    os.kill(ours[0], signal.SIGKILL)
+    output, errors = process.communicate(timeout=120)
+    trials = pd.read_parquet(study / "trials")
+    assert len(trials) == 4
+    failed = trials[trials["status"] == "failed"]
+    assert len(failed) == 1 and failed["error"].str.len().gt(0).all()
+    assert process.returncode == 1 and "1 " in errors and "failed" in errors
+
+
+def _is_descendant(pid: int, ancestor: int) -> bool:
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except FileNotFoundError:
+            return False
+    return False
+
+
+@pytest.mark.slow
+def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, cache):
+    def refused(*arguments: object, words: list[str]) -> None:
+        study = tmp_path / "study"
+        result = search(tmp_path / "cache", *SMALL, "--study", study, *arguments)
+        assert_one_line_error(result, *words)
+        assert not study.exists()
+
+    table = isic_folder / "ISIC-2017_Training_Part3_GroundTruth.csv"
+    refused("--data", tmp_path / "nowhere", words=["nowhere"])
+    refused("--variants", "gated_fusion", words=["gated_fusion", "did you mean 'gated-fusion'"])
+    refused("--backbones", "resnet_18", words=["resnet_18", "did you mean"])
+    refused("--varaints", "baseline", words=["--varaints", "did you mean '--variants'"])
+    refused("--source-size", 16, words=["--source-size 16", "--image-size 32"])
+    refused("--time-budget", "soon", words=["soon", "90m"])
+    image = isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg"
+    content = image.read_bytes()
+    image.write_bytes(content[:500])
+    refused("--data", isic_folder, words=["ISIC_0000030.jpg"])
+    image.write_bytes(content)
+    table.write_text(table.read_text().replace("melanoma", "malignant"))
+    refused("--data", isic_folder, words=[table.name, "'melanoma'"])
+    table.unlink()
+    refused("--data", isic_folder, words=[table.name])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPUs")
+def test_gpus_that_are_not_there_are_refused_at_once(tmp_path):
+    result = search(tmp_path, "--num-gpus", 8, "--study", tmp_path / "study")
+    assert_one_line_error(result, "--num-gpus 8", "0 GPUs", "leave the option out", "--address")
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.slow
+def test_a_dry_run_shows_the_plan_and_writes_no_study(isic_master, cache, tmp_path):
+    study = tmp_path / "study"
+    result = search(cache, "--data", isic_master, "--study", study, *SMALL, "--dry-run")
+    assert result.returncode == 0 and not study.exists()
+    assert "5 arms, 10 search and 10 confirm trials" in result.stdout
+    assert "threshold_scale 0.5 to 2" in " ".join(result.stdout.replace("│", " ").split())
+
+
+@pytest.mark.slow
+def test_a_folder_with_a_study_in_it_is_not_written_into(finished, cache, isic_master):
+    study, _ = finished
+    result = search(cache, "--data", isic_master, "--study", study, *SMALL)
+    assert_one_line_error(result, str(study), "--resume")
+    assert_one_line_error(search(cache, "--resume"), "--study")
+    assert_one_line_error(search(cache, "--study", study / "x", "--resume"), "no study in")

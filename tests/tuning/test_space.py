@@ -1,0 +1,88 @@
+"""Search spaces from TOML: what they may say, and how mistakes are named."""
+
+import pytest
+
+from masll import InputError
+from tuning.space import DEFAULT_SPACE, load_space, of_variant, split_params
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "space.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_the_default_space_is_the_design_s():
+    space = {p.name: p for p in load_space(None)}
+    assert (space["lr"].low, space["lr"].high, space["lr"].log) == (1e-4, 1e-1, True)
+    scale = space["threshold_scale"]
+    assert (scale.low, scale.high, scale.log, scale.default) == (0.5, 2.0, False, 1.0)
+    assert scale.variants == ("local-only", "concat-fusion", "gated-fusion")
+
+
+def test_a_file_changes_and_adds_parameters(write):
+    space = load_space(write("""
+        [lr]
+        low = 0.001
+        [optimizer]
+        type = "choice"
+        choices = ["sgd", "adamw"]
+        [warmup]
+        low = 0.0
+        high = 0.5
+        variants = ["baseline"]
+        [batch_size]
+        type = "int"
+        low = 8
+        high = 32
+    """))  # fmt: skip
+    names = {p.name: p for p in space}
+    assert list(names) == ["lr", "threshold_scale", "optimizer", "warmup", "batch_size"]
+    assert (names["lr"].low, names["lr"].high, names["lr"].log) == (0.001, 0.1, True)
+    assert [p.name for p in of_variant(space, "gated-fusion")] == [
+        "lr", "threshold_scale", "optimizer", "batch_size",
+    ]  # fmt: skip
+    assert [p.name for p in of_variant(space, "baseline")] == [
+        "lr", "optimizer", "warmup", "batch_size",
+    ]  # fmt: skip
+
+
+def test_parameters_go_to_the_model_or_to_the_training():
+    assert split_params({"lr": 0.1, "threshold_scale": 1.0, "optimizer": "sgd"}) == (
+        {"threshold_scale": 1.0},
+        {"lr": 0.1, "optimizer": "sgd"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[weight_decoy]\nlow = 0.0", r"\[weight_decoy\].*did you mean 'weight_decay'"),
+        ("[epochs]\nlow = 1", r"\[epochs\].*unknown parameter"),
+        ("[lr]\nlow = 1.0\nhigh = 0.1", r"\[lr\]"),
+        ("[lr]\nlow = 0.01", r"\[lr\].*0.005 is outside"),
+        ("[lr]\nmin = 0.01", r"\[lr\].*unknown key 'min'"),
+        ("[lr]\ntype = 'real'", r"float, int or choice, got 'real'"),
+        ("[lr]\nvariants = ['base-line']", r"did you mean 'baseline'"),
+        ("[warmup]\ntype = 'float'", r"\[warmup\]"),
+        ("lr = 3", r"must be a table"),
+        ("[lr", "cannot read --space"),
+    ],
+)
+def test_mistakes_are_named_before_anything_starts(write, text, words):
+    with pytest.raises(InputError, match=words):
+        load_space(write(text))
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(InputError, match="nowhere.toml"):
+        load_space("nowhere.toml")
+
+
+def test_every_default_is_inside_its_range():
+    for parameter in DEFAULT_SPACE:
+        assert parameter.low <= parameter.default <= parameter.high
