@@ -5,6 +5,7 @@ Markdown and the terminal alike; CSV keeps full precision.
 """
 
 import math
+import textwrap
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -93,6 +94,7 @@ def as_rich(table: pd.DataFrame) -> Table:
     rows = table.to_dict("records")
     both = Table.grid()
     both.add_row(_panel([_results(row) for row in rows]))
+    both.add_row()
     both.add_row(_panel([_setting(row) for row in rows]))
     return both
 
@@ -202,19 +204,16 @@ def _setting(row: Mapping[Hashable, Any]) -> dict[str, str]:
 
 
 def _panel(rows: list[dict[str, str]]) -> Table:
-    """Cells for a terminal. Where it is narrow they break at the slash and at ±, never in a number."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for heading in rows[0]:
-        cells = [row[heading] for row in rows]
-        if heading == "arm":
-            lines = [line for cell in cells for line in cell.split("/", 1)]
-            longest = max(len(line) for line in lines) + 1
-            shown.add_column(heading, min_width=min(longest, 18), overflow="fold")
-        else:
-            longest = max(len(cell) for cell in [heading, *cells])
-            shown.add_column(heading, justify="right", min_width=min(longest, len("0.000 ±")))
+    """Cells for a terminal: a narrow one breaks them at ±, not in a number."""
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    shown.add_column("arm", no_wrap=True)
+    for heading in list(rows[0])[1:]:
+        longest = max(len(cell) for cell in [heading, *(row[heading] for row in rows)])
+        shown.add_column(heading, justify="right", min_width=min(longest, len("0.000 ±")))
     for row in rows:
-        shown.add_row(row["arm"].replace("/", "/\n", 1), *list(row.values())[1:])
+        arm, *others = row.values()
+        variant, _, backbone = arm.partition("/")
+        shown.add_row("\n".join([f"{variant}/", *textwrap.wrap(backbone, 18)]), *others)
     return shown
 
 

@@ -129,7 +129,7 @@ def crop_and_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """The whole of each image by the rule of `crop_and_resize`: (B, 3, S, S) -> (B, 3, size, size)."""
+    """Each whole image by the rule of `crop_and_resize`: (B, 3, S, S) -> (B, 3, size, size)."""
     batch, _, height, width = images.shape
     if height == width == size:
         return images

@@ -39,9 +39,9 @@ def binary_metrics(
         positive = positive[:0]
         scores = scores[:0]
     called = scores >= threshold
-    true_positives = np.count_nonzero(called & positive)
-    true_negatives = np.count_nonzero(~called & ~positive)
-    n_positive = np.count_nonzero(positive)
+    true_positives = int(np.count_nonzero(called & positive))
+    true_negatives = int(np.count_nonzero(~called & ~positive))
+    n_positive = int(np.count_nonzero(positive))
     n_negative = positive.size - n_positive
     sensitivities, specificities = roc_points(positive, scores)
 
@@ -82,4 +82,4 @@ def roc_points(
 
 
 def _ratio(part: int, whole: int) -> float:
-    return float(part / whole) if whole else _NAN
+    return part / whole if whole else _NAN

@@ -139,7 +139,9 @@ def load_model(folder: str | Path) -> Masll:
         config = json.loads((folder / "config.json").read_text())
         weights = safetensors.torch.load_file(folder / "model.safetensors")
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder} holds no readable model: {error}; name a models/ folder") from error
+        raise InputError(
+            f"{folder} holds no readable model: {error}; name a models/ folder"
+        ) from error
     model = Masll(ModelConfig(**{**config, "pretrained": False}))
     model.load_state_dict(weights)
     return model.eval()

@@ -83,7 +83,9 @@ class Trainer:
         self.train, self.validation = train, validation
         self.device = device
         self.keep_best_weights = keep_best_weights
-        self.model: Masll = build_model(model_config).to(device, memory_format=torch.channels_last)
+        self.model: Masll = (
+            build_model(model_config).to(device).to(memory_format=torch.channels_last)
+        )
         settings = {"momentum": 0.9} if train_config.optimizer == "sgd" else {}
         self.optimizer = create_optimizer_v2(
             self.model,

@@ -36,7 +36,9 @@ def write_isic_folder(folder: Path) -> Path:
     return folder
 
 
-def run_module(module: str, *arguments: object, cache: Path, **settings) -> subprocess.CompletedProcess:
+def run_module(
+    module: str, *arguments: object, cache: Path, **settings
+) -> subprocess.CompletedProcess:
     """`python -m module ...` from the project's folder, output captured."""
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],

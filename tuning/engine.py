@@ -77,7 +77,7 @@ def run(
     slots: Slots,
     *,
     search_seconds: float = math.inf,
-    on_finished: Callable[[Finished, dict[str, Any]], None] = lambda finished, row: None,
+    on_finished: Callable[[Finished, dict[str, Any]], None],
 ) -> None:
     """Train until the plan is done, or until Ctrl-C; rows of what has finished are on disk.
 
@@ -140,7 +140,7 @@ class _Bridge:
         """Nothing: Tune pickles its parts for a restore, but a study is rebuilt from its rows."""
         return {}
 
-    def next(self, ray_id: str) -> dict[str, Any] | None | str:
+    def next(self, ray_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial, None to wait, or FINISHED."""
         if time.monotonic() > self.search_ends:
             self.plan.end_search()
@@ -221,9 +221,7 @@ class _RowWriter(tune.Callback):
         if progress.done:  # Tune does not ask the scheduler about a last report
             self.bridge.report(trial.trial_id, progress)
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Any], trial: Any, **info: Any
-    ) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.bridge.finish(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -270,5 +268,3 @@ def _last_line(path: str | None) -> str:
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
-
-

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from masll.cli import suggestion
 from masll.config import ModelConfig, TrainConfig
@@ -46,14 +50,14 @@ class Parameter:
 
     @property
     def distribution(self) -> BaseDistribution:
-        """The range in Optuna's terms."""
+        """The range in Optuna's terms; raises ValueError or TypeError where it makes no sense."""
         if self.type == "choice":
-            return optuna.distributions.CategoricalDistribution(self.choices)
-        kind = {
-            "float": optuna.distributions.FloatDistribution,
-            "int": optuna.distributions.IntDistribution,
-        }[self.type]
-        return kind(self.low, self.high, log=self.log)
+            return CategoricalDistribution(self.choices)
+        if self.low is None or self.high is None:
+            raise ValueError("a range needs 'low' and 'high'")
+        if self.type == "int":
+            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
 
     def shown(self) -> str:
         """Name and range, as a person would write them."""
@@ -110,7 +114,9 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
     for key in table:
         if key not in fields:
             raise InputError(f"{where}: unknown key '{key}'{suggestion(key, fields)}")
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    values: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in table.items()
+    }
     base = known or Parameter(name, "float", default=_FIELDS[name].default,
                               variants=_LOCALIZING if name in _SLL_ONLY else VARIANTS)  # fmt: skip
     parameter = dataclasses.replace(base, **values)
@@ -134,6 +140,7 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
 def of_variant(space: Space, variant: str) -> Space:
     """The parameters that are searched for a variant."""
     return tuple(parameter for parameter in space if variant in parameter.variants)
+
 
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Hyperparameters as keyword arguments of `ModelConfig` and of `TrainConfig`."""

@@ -77,9 +77,7 @@ def read_spec(folder: Path) -> dict[str, Any]:
     return spec
 
 
-def resumed_options(
-    spec: dict[str, Any], given: dict[str, Any]
-) -> tuple[SearchOptions, Space]:
+def resumed_options(spec: dict[str, Any], given: dict[str, Any]) -> tuple[SearchOptions, Space]:
     """The options and space of a study that goes on, with a larger budget if one is given.
 
     Args:
@@ -110,7 +108,8 @@ def resumed_options(
 
 
 def _parameter(stored: dict[str, Any]) -> Parameter:
-    return Parameter(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    return Parameter(**values)
 
 
 def _shown(value: Any) -> str:

@@ -113,9 +113,9 @@ def read_square(content: bytes, size: int) -> np.ndarray:
 
     A large JPEG is decoded at a reduced size first, never below twice the target.
     """
-    with Image.open(BytesIO(content)) as image:
-        image.draft("RGB", (2 * size, 2 * size))
-        image = image.convert("RGB")
+    with Image.open(BytesIO(content)) as opened:
+        opened.draft("RGB", (2 * size, 2 * size))
+        image = opened.convert("RGB")
         if image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BICUBIC)
         return np.asarray(image)

@@ -30,7 +30,10 @@ class Source(Protocol):
     """A set of labelled images that can be read one by one, from several threads at once."""
 
     name: str
-    records: Sequence[Record]
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """All images, split by split."""
 
     def identity(self) -> Any:
         """JSON that changes whenever a stored copy of this source has to be made anew."""

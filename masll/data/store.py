@@ -76,7 +76,7 @@ def open_store(
     source_size: int,
     *,
     cache: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> ImageStore:
     """The store of `source` at `source_size` pixels a side, prepared if it is not there yet.
 
@@ -109,7 +109,7 @@ def open_store(
     return store
 
 
-def _prepare(source: Source, source_size: int, folder: Path, progress: Progress) -> None:
+def _prepare(source: Source, source_size: int, folder: Path, progress: Progress | None) -> None:
     """Decode everything beside `folder`, then rename: two that do so at once do no harm."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -123,8 +123,11 @@ def _prepare(source: Source, source_size: int, folder: Path, progress: Progress)
             def count(record: Record, digest: str) -> None:
                 nonlocal done
                 done += 1
-                content.update(f"{record.image_id},{record.label},{record.split},{digest}\n".encode())
-                progress(done, len(source.records))
+                content.update(
+                    f"{record.image_id},{record.label},{record.split},{digest}\n".encode()
+                )
+                if progress is not None:
+                    progress(done, len(source.records))
 
             _write_split(source, records, source_size, partial / split, count)
             splits[split] = {

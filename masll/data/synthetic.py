@@ -7,9 +7,9 @@ the lesion. A lesion is a melanoma where
     0.22 asymmetry + 0.22 border + 0.22 colour + 0.34 disorder + noise of sd 0.03 > 0.63
 
 which holds for about one in five. The fine pattern has a period of 2 % of the image side: in a
-whole image reduced to 64 pixels that is 1.3 pixels, too fine to resolve and of a third to a
-half of the contrast, while a crop from a larger source shows it: a local branch can help. Skin tone, size and place of the lesion, hair, bubbles, ruler and vignette are
-drawn independently of the label.
+whole image reduced to 64 pixels that is 1.3 pixels, too fine to resolve and of a third to a half
+of the contrast, while a crop from a larger source shows it: a local branch can help. Skin tone,
+size and place of the lesion, hair, bubbles, ruler and vignette do not depend on the label.
 """
 
 import math
@@ -121,7 +121,9 @@ def _skin(scene: np.random.Generator, x: Floats, y: Floats) -> Floats:
     tone = fair + (dark - fair) * scene.beta(1.2, 2.5)
     tone = tone + scene.normal(0, 6, 3)
     slope = scene.normal(0, 0.12, 2)
-    waves = np.cos(2 * math.pi * (x * scene.uniform(1, 3) + y * scene.uniform(1, 3) + scene.random()))
+    waves = np.cos(
+        2 * math.pi * (x * scene.uniform(1, 3) + y * scene.uniform(1, 3) + scene.random())
+    )
     return tone * (1 + slope[0] * x + slope[1] * y + 0.02 * waves)[..., None]
 
 
@@ -186,7 +188,9 @@ def _draw_artefacts(
         t = np.linspace(0, 1, 14)[:, None]
         bend = (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * ends[1] + t**2 * ends[2]
         width = max(1, round(artefacts.uniform(0.004, 0.009) * side))
-        draw.line([(px, py) for px, py in bend], fill=int(artefacts.integers(150, 230)), width=width)
+        draw.line(
+            [(px, py) for px, py in bend], fill=int(artefacts.integers(150, 230)), width=width
+        )
     if artefacts.random() < 0.2:  # tick marks along one edge, every tenth one longer
         edge, step = artefacts.integers(0, 4), side * artefacts.uniform(0.02, 0.03)
         for tick in range(int(side / step)):
@@ -198,7 +202,7 @@ def _draw_artefacts(
                 a, b = (side - a[0], side - a[1]), (side - b[0], side - b[1])
             draw.line([a, b], fill=220, width=max(1, side // 200))
     dark = np.asarray(layer.reduce(2), dtype=np.float32)[..., None] / 255
-    image = pixels * (1 - dark) + np.float32([38, 28, 26]) * dark
+    image = pixels * (1 - dark) + np.array([38, 28, 26], np.float32) * dark
     bubbles = int(artefacts.integers(2, 14)) if artefacts.random() < 0.35 else 0
     if bubbles:
         layer = Image.new("L", (side, side))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.api.types import is_object_dtype
 from sklearn.metrics import roc_auc_score
 
 from masll.variants import PARTS, VARIANTS
@@ -72,7 +73,7 @@ class StudyBuilder:
         folder = self.path / kind
         folder.mkdir(parents=True, exist_ok=True)
         # Columns keep their type where all is null, or pandas could not read the folder.
-        untyped = rows.columns[rows.isna().all() & (rows.dtypes == object)]
+        untyped = rows.columns[rows.isna().all() & rows.dtypes.map(is_object_dtype)]
         rows = rows.astype({name: str if name == "error" else float for name in untyped})
         rows.to_parquet(folder / f"{name}.parquet", index=False)
 

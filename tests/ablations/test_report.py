@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from ablations.report import main, print_report, write_report
 from ablations.rows import read_study
+from ablations.tables import ablation_table, as_markdown
 from masll.errors import InputError
 from masll.variants import VARIANTS
 
@@ -130,13 +131,16 @@ def test_brackets_in_a_path_are_printed_as_they_are(
     assert f"wrote {build.path / 'report/ablation.csv'}\n" in capsys.readouterr().out
 
 
-def test_every_figure_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuilder") -> None:
-    study = read_study(build.whole().path)
+def test_every_number_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuilder") -> None:
+    arms = [(variant, "efficientnet_lite0") for variant in VARIANTS]
+    study = read_study(build.whole(arms=arms).path)
     console = Console(width=80, file=io.StringIO())
     print_report(study, console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, printed.splitlines())) <= 80
-    print(printed)
+    cells = as_markdown(ablation_table(study)).replace("/", "/ ").replace("|", " ").split()
+    rules = {"---", "---:"}
+    assert set(cells) - rules <= set(printed.split())
 
 
 def test_the_report_loads_no_training_library() -> None:

@@ -132,7 +132,7 @@ def _later_schema(build: "StudyBuilder") -> None:
     (_no_rows, "study/trials has no finished trial"),
     (_no_column, r"predictions/gated-fusion-resnet18-confirm-5\.parquet has no column 'score'"),
     (_cut_off, r"cannot read .*epochs/gated-fusion-resnet18-confirm-2\.parquet"),
-    (_strange_label, "trial gated-fusion-resnet18-confirm-1, image .*-0003: label .* 0 or 1, got 7"),
+    (_strange_label, "trial gated-fusion-.*-1, image .*-0003: label must be 0 or 1, got 7"),
     (_strange_spec, r"cannot read .*spec\.json"),
     (_later_schema, r"spec\.json has schema_version 2"),
 ])  # fmt: skip

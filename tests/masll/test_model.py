@@ -1,11 +1,12 @@
 """The variants as a leave-one-out design, and models on disk."""
 
-import timm
 import pytest
+import timm
 import torch
 
 from masll import VARIANTS, InputError, ModelConfig, build_model, load_model
 from masll.fusion import WeightedFeatureIntegration
+from masll.localization import Localization
 from masll.model import save_model
 from masll.variants import PARTS
 from tests.support import TINY_BACKBONE
@@ -72,9 +73,8 @@ def test_the_local_branch_sees_source_detail_that_the_global_view_has_lost():
     checkered[..., 1::2, 1::2] -= 1
     seen = []
     model.local_branch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    model.locate = lambda features, size: type(
-        "Found", (), {"boxes": torch.tensor([[32, 32, 96, 96]]), "activation_map": None, "fallback": None}
-    )
+    box = torch.tensor([[32, 32, 96, 96]])
+    model.locate = lambda *_: Localization(box, torch.ones(1, 4, 4), torch.tensor([False]))
     maps = []
     model.global_branch.register_forward_pre_hook(lambda _, inputs: maps.append(inputs[0]))
     model(smooth), model(checkered)

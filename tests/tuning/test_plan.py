@@ -15,7 +15,14 @@ ARMS = [Arm(variant, "resnet18") for variant in VARIANTS]
 
 
 def arm_plan(arm: Arm = ARMS[-1], **settings) -> ArmPlan:
-    budget = {"trials": 6, "epochs": 9, "seeds": 2, "seed": 0, "sampler": "tpe", "scheduler": "asha"}
+    budget = {
+        "trials": 6,
+        "epochs": 9,
+        "seeds": 2,
+        "seed": 0,
+        "sampler": "tpe",
+        "scheduler": "asha",
+    }
     return ArmPlan(arm, DEFAULT_SPACE, **{**budget, **settings})
 
 
@@ -124,7 +131,8 @@ def test_a_crash_is_told_as_a_failure_and_a_divergence_as_a_bad_result():
     plan.finish(crashed, Finished(crashed.arm, "search", 0, crashed.params, "failed", None, {}))
     assert not plan.report(diverged, plan.epochs, math.nan)
     plan.finish(
-        diverged, Finished(diverged.arm, "search", 1, diverged.params, "completed", None, {1: math.nan})
+        diverged,
+        Finished(diverged.arm, "search", 1, diverged.params, "completed", None, {1: math.nan}),
     )
     states = [trial.state for trial in plan.study.trials]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
@@ -144,7 +152,9 @@ def test_a_completed_trial_is_confirmed_before_a_better_one_that_was_stopped():
     plan = arm_plan(trials=2)
     for number, (status, auc) in enumerate([("completed", 0.7), ("pruned", 0.8)]):
         trial = plan.next()
-        plan.finish(trial, Finished(trial.arm, "search", number, trial.params, status, auc, {1: auc}))
+        plan.finish(
+            trial, Finished(trial.arm, "search", number, trial.params, status, auc, {1: auc})
+        )
     assert plan.best.val_auc == 0.7
 
 

@@ -14,8 +14,8 @@ from tuning.space import DEFAULT_SPACE, Parameter
 ARM = Arm("gated-fusion", "resnet18")
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 CONTRACT = {
-    "trials": "trial_id arm variant backbone stage status seed lr threshold_scale epochs best_epoch "
-    "val_auc test_auc test_acc test_sen test_spe test_sen_at_spe_95 test_sen_at_spe_90 "
+    "trials": "trial_id arm variant backbone stage status seed lr threshold_scale epochs "
+    "best_epoch val_auc test_auc test_acc test_sen test_spe test_sen_at_spe_95 test_sen_at_spe_90 "
     "test_sen_at_spe_85 error started_at ended_at seconds images_per_second node device "
     "peak_memory_mb",
     "epochs": "trial_id epoch lr train_loss val_loss val_auc box_area box_fallback_rate seconds",

@@ -18,8 +18,10 @@ from masll import VARIANTS, load_model
 from masll.data import find_source
 from tests.support import COUNTS, ROOT, TINY_BACKBONE, assert_one_line_error, run_module
 
-SMALL = ["--backbones", TINY_BACKBONE, "--no-pretrained", "--image-size", 32, "--source-size", 48,
-         "--trials", 2, "--epochs", 2, "--seeds", 2, "--batch-size", 8, "--num-gpus", 0]  # fmt: skip
+SMALL = (
+    f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 "
+    "--trials 2 --epochs 2 --seeds 2 --batch-size 8 --num-gpus 0"
+).split()
 
 
 def search(cache: Path, *arguments: object):
@@ -92,7 +94,9 @@ def test_only_confirmed_models_saw_the_test_set_and_each_saw_all_of_it(finished,
     predictions = pd.read_parquet(study / "predictions")
     opened = predictions[predictions["split"] == "test"]
     assert set(opened["stage"]) == {"confirm"}
-    official = {r.image_id: r.label for r in find_source(str(isic_master)).records if r.split == "test"}
+    official = {
+        r.image_id: r.label for r in find_source(str(isic_master)).records if r.split == "test"
+    }
     for _, of_model in opened.groupby("trial_id"):
         assert dict(zip(of_model["image_id"], of_model["label"], strict=True)) == official
     assert opened["trial_id"].nunique() == 2 * len(VARIANTS)
@@ -128,9 +132,10 @@ def test_a_confirmed_model_can_be_loaded_and_predicts_its_rows(finished, isic_ma
     ].iloc[3]  # fmt: skip
     source = find_source(str(isic_master))
     record = next(r for r in source.records if r.image_id == row["image_id"])
-    pixels = torch.from_numpy(source.read(record, 48).image).permute(2, 0, 1)[None] / 255
+    pixels = torch.from_numpy(source.read(record, 48).image.copy()).permute(2, 0, 1)[None] / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.mean, model.std))
-    out = model((pixels - mean) / std)
+    with torch.inference_mode():
+        out = model((pixels - mean) / std)
     assert float(out.logits.softmax(1)[0, 1]) == pytest.approx(row["score"], abs=1e-4)
     assert (out.boxes[0] / 48).tolist() == pytest.approx(row[["x0", "y0", "x1", "y1"]].tolist())
 
@@ -148,9 +153,7 @@ def test_the_spec_says_what_was_asked_of_which_data(finished, isic_master):
 
 
 @pytest.mark.slow
-def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questions(
-    finished, cache
-):
+def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questions(finished, cache):
     study, _ = finished
     before = pd.read_parquet(study / "trials").set_index("trial_id")["ended_at"]
     for question in (["--epochs", 3], ["--trials", 1], ["--data", "synthetic"], ["--seed", 5]):
@@ -201,7 +204,7 @@ def test_a_killed_worker_fails_its_trial_and_the_rest_goes_on(isic_master, cache
     ours = [int(pid) for pid in workers.stdout.split() if _is_descendant(int(pid), process.pid)]
     assert ours
     os.kill(ours[0], signal.SIGKILL)
-    output, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     trials = pd.read_parquet(study / "trials")
     assert len(trials) == 4
     failed = trials[trials["status"] == "failed"]
@@ -221,7 +224,7 @@ def _is_descendant(pid: int, ancestor: int) -> bool:
 
 
 @pytest.mark.slow
-def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, cache):
+def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path):
     def refused(*arguments: object, words: list[str]) -> None:
         study = tmp_path / "study"
         result = search(tmp_path / "cache", *SMALL, "--study", study, *arguments)

@@ -79,7 +79,7 @@ def test_mistakes_are_named_before_anything_starts(write, text, words):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(InputError, match="nowhere.toml"):
+    with pytest.raises(InputError, match=r"nowhere\.toml"):
         load_space("nowhere.toml")
 
 

@@ -24,7 +24,11 @@ def edit(path: Path, old: str, new: str) -> None:
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"needs {REAL}")
 def test_the_official_counts_are_found():
     records = find_source(str(REAL)).records
-    for split, images, melanoma in [("train", 2000, 374), ("validation", 150, 30), ("test", 600, 117)]:
+    for split, images, melanoma in [
+        ("train", 2000, 374),
+        ("validation", 150, 30),
+        ("test", 600, 117),
+    ]:
         labels = [record.label for record in records if record.split == split]
         assert (len(labels), sum(labels)) == (images, melanoma)
 

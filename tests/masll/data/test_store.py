@@ -1,7 +1,7 @@
 """The image store: made once, whole or not at all, shared by processes."""
 
 import multiprocessing
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +32,9 @@ def test_a_second_opening_decodes_nothing(isic_folder, tmp_path):
     decoded = []
     for _ in range(2):
         source = find_source(str(isic_folder))
-        store = open_store(source, 32, cache=tmp_path, progress=lambda done, _: decoded.append(done))
+        store = open_store(
+            source, 32, cache=tmp_path, progress=lambda done, _: decoded.append(done)
+        )
     assert decoded == list(range(1, sum(COUNTS.values()) + 1))
     assert [entry.name for entry in tmp_path.iterdir() if entry != isic_folder] == [
         store.folder.name
@@ -88,10 +90,8 @@ def test_a_cache_that_cannot_be_written_is_named(isic_folder, tmp_path):
         open_store(find_source(str(isic_folder)), 32, cache=blocked)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_named_and_leaves_nothing(isic_folder, tmp_path, monkeypatch):
-    from pathlib import Path
-
     really_open = Path.open
 
     def full(self, mode="r", *args, **kwargs):

@@ -25,7 +25,9 @@ def test_two_sizes_show_the_same_lesion():
         assert large.label == small.label == label_of(i)
         reduced = np.asarray(Image.fromarray(large.image).reduce(2), dtype=float)
         assert abs(reduced - small.image).mean() < 12
-        assert (np.asarray(Image.fromarray(large.mask).resize((64, 64))) != small.mask).mean() < 0.03
+        assert (
+            np.asarray(Image.fromarray(large.mask).resize((64, 64))) != small.mask
+        ).mean() < 0.03
 
 
 def test_about_a_fifth_are_melanoma():
