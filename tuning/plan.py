@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from masll.variants import PARTS
 from tuning.space import Space, of_variant
 
-# Successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020):
-# a trial is judged after 1, 3, 9, ... epochs and goes on if it is in the best third of its rung.
-_FIRST_RUNG = 1
+# Successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020): a
+# trial is judged after a ninth and a third of its epochs, and goes on if it is in the best third
+# of those that came so far. Earlier it would be judged in its warm-up, later little is saved.
 _REDUCTION = 3
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -88,11 +88,15 @@ class ArmPlan:
         self.space = of_variant(self.space, self.arm.variant)
         pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
         if self.scheduler == "asha":
-            pruner = optuna.pruners.SuccessiveHalvingPruner(_FIRST_RUNG, _REDUCTION)
+            pruner = optuna.pruners.SuccessiveHalvingPruner(self._first_rung, _REDUCTION)
         self.study = optuna.create_study(
             study_name=str(self.arm), direction="maximize", pruner=pruner
         )
         self._asked: dict[str, optuna.Trial] = {}
+
+    @property
+    def _first_rung(self) -> int:
+        return max(1, self.epochs // _REDUCTION**2)
 
     def count(self, stage: str, status: str | None = None) -> int:
         """Trials of a stage that ended, with one status or any."""
@@ -141,7 +145,7 @@ class ArmPlan:
             return False
         asked = self._asked[trial.trial_id]
         asked.report(_told(val_auc), epoch)
-        return epoch < self.epochs and asked.should_prune()
+        return epoch <= self.epochs // 2 and asked.should_prune()
 
     def finish(self, trial: Trial, ended: Finished) -> None:
         """Tell how a running trial ended."""
@@ -185,8 +189,8 @@ class ArmPlan:
         curve = {epoch: _told(auc) for epoch, auc in ended.curve.items()}
         rungs = {}
         if self.scheduler == "asha":
-            rung_epochs = (_FIRST_RUNG * _REDUCTION**rung for rung in range(64))
-            passed = [epoch for epoch in rung_epochs if epoch in curve and epoch < self.epochs]
+            rung_epochs = (self._first_rung * _REDUCTION**rung for rung in range(3))
+            passed = [epoch for epoch in rung_epochs if epoch in curve and epoch <= self.epochs // 2]
             rungs = {f"completed_rung_{rung}": curve[epoch] for rung, epoch in enumerate(passed)}
         return optuna.trial.create_trial(
             state=state,

@@ -87,7 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     write_spec(folder, spec)
     with engine.ray_session(options) as slots:
-        console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False)
+        console.print(
+            f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True
+        )
         job = engine.Job(
             store=str(store.folder.resolve()),
             models=str((folder / "models").resolve()),
@@ -128,10 +130,13 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
     }
     for flag, help_text in flags.items():
         parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
-    return {
+    given = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(arguments)).items()
     }
+    if given.get("data", "synthetic") != "synthetic":
+        given["data"] = str(Path(given["data"]).resolve())  # --resume may come from elsewhere
+    return given
 
 
 def _open_store(options: SearchOptions, console: Console) -> ImageStore:

@@ -17,7 +17,7 @@ class Slots:
 
     def __str__(self) -> str:
         share = f"{self.gpus:g} GPU and " if self.gpus else ""
-        return f"{self.count} at once, each with {share}{self.cpus} CPU core(s)"
+        return f"{self.count} at once, each with {share}{self.cpus} CPU core{'s' * (self.cpus > 1)}"
 
 
 def find_slots(options: SearchOptions, cpus: int, gpus: int) -> Slots:

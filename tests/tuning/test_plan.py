@@ -112,6 +112,15 @@ def test_a_trial_below_the_best_third_of_its_rung_is_stopped_and_told_as_pruned(
     assert told.state == TrialState.PRUNED and told.intermediate_values == {1: 0.6}
 
 
+@pytest.mark.parametrize(("epochs", "rungs"), [(1, []), (2, [1]), (9, [1, 3]), (100, [11, 33])])
+def test_trials_are_judged_after_a_ninth_and_a_third_of_their_epochs(epochs, rungs):
+    plan = arm_plan(epochs=epochs)
+    good, bad = plan.next(), plan.next()
+    for epoch in range(1, epochs + 1):
+        assert not plan.report(good, epoch, 0.8)
+    assert [epoch for epoch in range(1, epochs + 1) if plan.report(bad, epoch, 0.6)] == rungs
+
+
 def test_confirm_trials_are_never_stopped():
     plan = arm_plan(trials=1)
     train(plan, plan.next())

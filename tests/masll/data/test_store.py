@@ -74,6 +74,47 @@ def test_two_processes_that_prepare_at_once_end_with_one_store(isic_folder, tmp_
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc")
+def test_two_processes_hold_one_copy_of_the_images(isic_folder, tmp_path):
+    store = open_store(find_source(str(isic_folder)), 128, cache=tmp_path / "cache")
+    context = multiprocessing.get_context("spawn")
+    ready, go = context.Barrier(3), context.Event()
+    kilobytes = context.Queue()
+    workers = [
+        context.Process(target=read_and_measure, args=(store, ready, go, kilobytes))
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    ready.wait(timeout=60)  # both have read every image
+    go.set()
+    measured = [kilobytes.get(timeout=60) for _ in workers]
+    ready.wait(timeout=60)
+    for worker in workers:
+        worker.join()
+    for resident, private in measured:
+        assert resident > 0.9 * COUNTS["ISIC-2017_Training"] * 128 * 128 * 3 / 1024
+        assert private == 0
+
+
+def read_and_measure(store, ready, go, kilobytes) -> None:
+    """Read all training images, then tell resident and private kilobytes of their mapping."""
+    images = store.split("train").images
+    assert int(images.sum(dtype=np.int64)) > 0
+    ready.wait(timeout=60)
+    go.wait(timeout=60)
+    fields = {"Rss": 0, "Private_Clean": 0, "Private_Dirty": 0}
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name = line.split(":")[0]
+        if "-" in name.split(" ")[0] and " " in name:
+            inside = line.endswith("train-images.npy")
+        elif inside and name in fields:
+            fields[name] += int(line.split()[1])
+    kilobytes.put((fields["Rss"], fields["Private_Clean"] + fields["Private_Dirty"]))
+    ready.wait(timeout=60)  # hold the mapping until the other has measured too
+
+
 def test_mapping_the_training_images_opens_no_file_of_the_test_split(isic_folder, tmp_path):
     store = open_store(find_source(str(isic_folder)), 32, cache=tmp_path / "cache")
     for file in store.folder.glob("test-*"):
