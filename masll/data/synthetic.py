@@ -102,16 +102,16 @@ def _generator(index: int, seed: int, stream: int) -> np.random.Generator:
 def _depth(scene: np.random.Generator, factors: Factors, x: Floats, y: Floats) -> Floats:
     """Distance from the lesion's centre over that of its outline in the same direction."""
     centre = scene.uniform(-0.18, 0.18, 2)
-    radius = math.sqrt(scene.uniform(0.04, 0.30) / math.pi)
+    radius = math.sqrt(scene.uniform(0.06, 0.30) / math.pi)
     dx, dy = x - centre[0], y - centre[1]
     distance = np.hypot(dx, dy)
     angle = np.arctan2(dy, dx)
     outline = np.ones_like(angle)
     for harmonic in (2, 1, 3):  # an even harmonic keeps two axes of symmetry, odd ones break them
-        strength = 0.10 if harmonic == 2 else 0.28 * factors.asymmetry / harmonic**0.5
+        strength = 0.10 if harmonic == 2 else 0.42 * factors.asymmetry**1.5 / harmonic**0.5
         outline += strength * np.cos(harmonic * angle + scene.uniform(0, 2 * math.pi))
     for harmonic in scene.integers(7, 19, 4):
-        outline += 0.04 * factors.border * np.cos(harmonic * angle + scene.uniform(0, 2 * math.pi))
+        outline += 0.06 * factors.border**1.5 * np.cos(harmonic * angle + scene.uniform(0, 2 * math.pi))
     return distance / (radius * np.maximum(outline, 0.25))
 
 
@@ -131,14 +131,14 @@ def _pigment(
     scene: np.random.Generator, factors: Factors, depth: Floats, x: Floats, y: Floats
 ) -> Floats:
     """(S, S, 3): brown, darker towards the centre, with patches of other colours."""
-    brown = np.array([146.0, 96, 66]) * scene.uniform(0.75, 1.15) + scene.normal(0, 5, 3)
+    brown = np.array([146.0, 96, 66]) * scene.uniform(0.85, 1.1) + scene.normal(0, 4, 3)
     pigment = brown * (0.82 + 0.18 * np.clip(depth, 0, 1.3))[..., None]
     # Black, blue-grey, red and white: the colours that count in the ABCD rule beside brown.
     others = np.array([[52.0, 36, 32], [96, 104, 122], [178, 82, 70], [214, 186, 170]])
     for colour in others[scene.permutation(4)[:3]]:
-        place, extent = scene.uniform(-0.2, 0.2, 2), scene.uniform(0.05, 0.13)
+        place, extent = scene.uniform(-0.15, 0.15, 2), scene.uniform(0.06, 0.12)
         near = np.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * extent**2))
-        pigment += (colour - pigment) * (0.85 * factors.colour * near)[..., None]
+        pigment += (colour - pigment) * (min(1.0, 1.5 * factors.colour**1.5) * near)[..., None]
     return pigment
 
 
@@ -182,7 +182,7 @@ def _draw_artefacts(
     side = 2 * size
     layer = Image.new("L", (side, side))  # opacity
     draw = ImageDraw.Draw(layer)
-    strands = int(artefacts.integers(3, 16)) if artefacts.random() < 0.5 else 0
+    strands = int(artefacts.integers(3, 14)) if artefacts.random() < 0.3 else 0
     for _ in range(strands):
         ends = artefacts.uniform(-0.1, 1.1, (3, 2)) * side
         t = np.linspace(0, 1, 14)[:, None]
