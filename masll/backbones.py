@@ -3,9 +3,12 @@
 import functools
 import importlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
+import timm.models
 import torch
 from torch import Tensor, nn
 
@@ -22,53 +25,83 @@ _OFFLINE_PACKAGES = {
 class Backbone(nn.Module):
     """A timm network without its head: (B, 3, h, w) -> (B, K, H, W).
 
+    Convolutional networks give such a map as it is, channels-last ones (Swin) permuted, vision
+    transformers their patch tokens put back in place.
+
     Attributes:
         channels: K.
         mean, std: what its weights expect an image in [0, 1] to be normalised with.
     """
 
-    def __init__(self, name: str, pretrained: bool) -> None:
+    def __init__(self, name: str, image_size: int, weights: Mapping[str, Tensor] | None) -> None:
         super().__init__()
-        self.network = timm.create_model(name, num_classes=0)
-        if pretrained:
-            self.network.load_state_dict(imagenet_weights(name), strict=False)
+        self.layout = feature_layout(name, image_size)
+        self.network = _create(name, image_size, weights)
         self.channels: int = self.network.num_features
         self.mean: tuple[float, ...] = self.network.pretrained_cfg["mean"]
         self.std: tuple[float, ...] = self.network.pretrained_cfg["std"]
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.layout == "tokens":
+            maps: list[Tensor] = self.network.forward_intermediates(
+                images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+            )
+            return maps[-1]
         features: Tensor = self.network.forward_features(images)
-        return features
+        return features if self.layout == "NCHW" else features.permute(0, 3, 1, 2)
 
 
 @functools.lru_cache(maxsize=64)
-def check_backbone(name: str, image_size: int) -> None:
-    """Make sure that timm has such a network and that it gives a spatial map of features.
+def feature_layout(name: str, image_size: int) -> str:
+    """How a timm network lays out its features: `NCHW`, `NHWC`, or `tokens` (B, N, K).
 
-    Runs it on PyTorch's meta device, which computes shapes only.
+    Runs the network on PyTorch's meta device, which computes shapes only.
 
     Raises:
-        InputError: an unknown name, or another kind of network than a convolutional one.
+        InputError: an unknown name, or a network that gives no spatial map at this image size.
     """
     if not timm.is_model(name):
         near = suggestion(name, timm.list_models())
         raise InputError(f"unknown backbone '{name}'{near}; timm.list_models() names them all")
-    with torch.device("meta"):
-        network = timm.create_model(name, num_classes=0)
-        try:
-            shape = network.forward_features(torch.empty(2, 3, image_size, image_size)).shape
-        except (AssertionError, RuntimeError):  # a network for one image size only
-            shape = ()
-    if len(shape) != 4 or shape[1] != network.num_features:
-        raise InputError(
-            f"backbone {name} gives no map of features (B, K, H, W) for images of {image_size} "
-            "pixels; choose a convolutional network such as resnet18"
-        )
+    images = torch.empty(2, 3, image_size, image_size, device="meta")
+    try:
+        with torch.device("meta"):
+            network = _create(name, image_size, None)
+            shape = network.forward_features(images).shape
+            if len(shape) == 4 and shape[1] == network.num_features:
+                return "NCHW"
+            if len(shape) == 4 and shape[3] == network.num_features:
+                return "NHWC"
+            (last,) = network.forward_intermediates(
+                images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+            )
+            if last.ndim == 4 and last.shape[1] == network.num_features:
+                return "tokens"
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
+        pass  # a network for other image sizes, or one without a map
+    raise InputError(
+        f"backbone {name} gives no map of features (B, K, H, W) for images of {image_size} "
+        "pixels; choose another image size, or a network such as resnet18"
+    )
+
+
+def _create(name: str, image_size: int, weights: Mapping[str, Tensor] | None) -> Any:
+    settings: dict[str, Any] = {"num_classes": 0}
+    if weights is not None:
+        # timm drops the classifier, and resamples position embeddings to another image size.
+        overlay = {"state_dict": dict(weights)}
+        settings |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    try:
+        network = timm.create_model(name, img_size=image_size, **settings)
+    except TypeError:  # a network for any image size takes no such argument
+        network = timm.create_model(name, **settings)
+    network.pretrained_cfg.pop("state_dict", None)
+    return network
 
 
 @functools.lru_cache(maxsize=4)
-def imagenet_weights(name: str) -> dict[str, Tensor]:
-    """ImageNet weights of a timm network, without its classifier, read once per process.
+def imagenet_weights(name: str) -> Mapping[str, Tensor]:
+    """ImageNet weights of a timm network, read once per process.
 
     Looks in the offline package, then in timm's own cache and hub.
 
@@ -77,19 +110,32 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
     """
     offline = _offline_file(name)
     if offline is not None:
-        weights = torch.load(offline, map_location="cpu", weights_only=True)
-        names = timm.create_model(name).state_dict()
-        if [w.shape for w in names.values()] != [w.shape for w in weights.values()]:
-            raise InputError(f"{offline.name} does not fit timm's {name}; install another version")
-        return _without_classifier(name, dict(zip(names, weights.values(), strict=True)))
+        return _in_order(name, file_weights(str(offline)), offline)
     try:
-        return _without_classifier(name, timm.create_model(name, pretrained=True).state_dict())
+        return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub raises many kinds, all of which mean "not to be had"
         package = _OFFLINE_PACKAGES.get(name, ("",))[0].replace("_", "-")
         tried = f"the package {package} (not installed)" if package else "no package carries them"
         raise InputError(
             f"no ImageNet weights for {name}: {tried}; timm's cache and hub: "
-            f"{type(error).__name__}; go on without by --no-pretrained"
+            f"{type(error).__name__}; name a file with --weights, or go on with --no-pretrained"
+        ) from error
+
+
+@functools.lru_cache(maxsize=4)
+def file_weights(path: str) -> Mapping[str, Tensor]:
+    """Weights from a .safetensors file or a PyTorch checkpoint, never executing a pickle.
+
+    Raises:
+        InputError: no such file, or nothing that can be read without executing it.
+    """
+    try:
+        return timm.models.load_state_dict(path, weights_only=True)
+    except Exception as error:  # each format and version raises kinds of its own
+        reason = "no such file" if not Path(path).is_file() else type(error).__name__
+        raise InputError(
+            f"cannot read weights from {path}: {reason}; give a .safetensors file or a PyTorch "
+            "checkpoint of tensors only"
         ) from error
 
 
@@ -104,6 +150,9 @@ def _offline_file(name: str) -> Path | None:
     return Path(os.fspath(getattr(module, holder).get_model_file_path()))
 
 
-def _without_classifier(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    kept = timm.create_model(name, num_classes=0).state_dict()
-    return {key: weight for key, weight in weights.items() if key in kept}
+def _in_order(name: str, weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Tensors of another naming scheme under timm's names, matched by order and shape."""
+    names = timm.create_model(name).state_dict()
+    if [w.shape for w in names.values()] != [w.shape for w in weights.values()]:
+        raise InputError(f"{path.name} does not fit timm's {name}; install another version")
+    return dict(zip(names, weights.values(), strict=True))

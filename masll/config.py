@@ -21,8 +21,17 @@ class ModelConfig:
     variant: str = option("gated-fusion", "which parts the network has", choices=VARIANTS)
     backbone: str = option("efficientnet_lite0", "timm network of each branch")
     pretrained: bool = option(True, "start the branches from ImageNet weights")
+    weights: str | None = option(
+        None, "file with a backbone's weights, to start from instead", metavar="FILE"
+    )
+    shared_backbone: bool = option(False, "one set of weights for both branches")
     image_size: int = option(256, "side of each branch's square input in pixels")
     threshold_scale: float = option(1.0, "threshold of eq. 2 over the map's mean; the paper has 1")
+    map_size: int = option(0, "side to bring the activation map to before eq. 2; 0 leaves it")
+    largest_component: bool = option(False, "box the largest connected part of the mask only")
+    box_padding: float = option(0.0, "widen the box on each side by this share of its side")
+    min_box_side: float = option(0.0, "least side of the box, as a share of the image")
+    square_box: bool = option(False, "make the box square, so that the crop is not stretched")
 
     def __post_init__(self) -> None:
         check_choice("variant", self.variant, VARIANTS)
@@ -30,6 +39,12 @@ class ModelConfig:
             raise InputError(f"image size {self.image_size} is too small; use at least 32 pixels")
         if not 0 < self.threshold_scale < math.inf:
             raise InputError(f"threshold scale must be positive, got {self.threshold_scale}")
+        if self.map_size < 0:
+            raise InputError(f"map size must be 0 or more, got {self.map_size}")
+        if not 0 <= self.box_padding < math.inf:
+            raise InputError(f"box padding must be 0 or more, got {self.box_padding}")
+        if not 0 <= self.min_box_side <= 1:
+            raise InputError(f"least box side is a share from 0 to 1, got {self.min_box_side}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,9 @@ class TrainConfig:
     weight_decay: float = option(1e-4, "L2 penalty on weights, not on biases or norms")
     schedule: str = option("cosine", "of the learning rate after warm-up", choices=SCHEDULES)
     warmup: float = option(0.1, "share of all steps in which the learning rate rises from 0")
+    label_smoothing: float = option(0.0, "share of the target spread over both classes")
+    class_weights: bool = option(False, "weigh classes by the inverse of their frequency")
+    compile: bool = option(False, "compile the network with torch.compile; pays off on GPUs")
     seed: int = option(0, "of new layers, order of images and augmentation")
 
     def __post_init__(self) -> None:
@@ -54,3 +72,5 @@ class TrainConfig:
                 raise InputError(f"{name.replace('_', ' ')} must be positive, got {value}")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup must be a share from 0 to below 1, got {self.warmup}")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label smoothing is a share below 1, got {self.label_smoothing}")

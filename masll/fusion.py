@@ -25,7 +25,7 @@ class WeightedFeatureIntegration(nn.Module):
         nn.init.zeros_(self.weigh.weight)
         nn.init.constant_(self.weigh.bias, _INITIAL_BIAS)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C) -> (B, C)."""
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """F of (B, C) -> F' of (B, C), and the gate mu^ of (B, C) in (0, 1)."""
         gate = torch.sigmoid(self.weigh(features))  # (B, C), eq. 4 and 5
-        return gate * features + features  # eq. 6
+        return gate * features + features, gate  # eq. 6

@@ -22,18 +22,40 @@ class Localization(NamedTuple):
     fallback: Tensor  # (B,) bool: nothing passed the threshold, the box is the whole image
 
 
+class BoxRule(NamedTuple):
+    """What is done to the map and the box beyond the paper; the defaults do nothing."""
+
+    map_size: int = 0  # bring the map to this side before the threshold; 0 leaves it
+    largest_component: bool = False  # box the largest 8-connected part of the mask only
+    padding: float = 0.0  # widen the box on each side by this share of its side
+    min_side: float = 0.0  # least side of the box, as a share of the image
+    square: bool = False
+
+
+PAPER = BoxRule()
+
+
 @torch.no_grad()
-def localize(features: Tensor, scale: float, source_size: int) -> Localization:
+def localize(
+    features: Tensor, scale: float, source_size: int, rule: BoxRule = PAPER
+) -> Localization:
     """The lesion's box in an image of side `source_size`, from the global branch's features.
 
     Args:
         features: (B, K, H, W) of the whole image.
         scale: the threshold scale, T = scale x spatial mean.
         source_size: side of the square source image in pixels.
+        rule: what to do beyond the paper.
     """
     activation = activation_map(features)  # (B, H, W)
+    if rule.map_size:
+        activation = F.interpolate(
+            activation[:, None], (rule.map_size, rule.map_size), mode="bilinear"
+        )[:, 0]  # (B, map_size, map_size)
     mask = threshold_mask(activation, scale)  # (B, H, W)
-    boxes = scale_boxes(mask_to_box(mask), mask.shape[-2:], source_size)  # (B, 4)
+    cells = mask_to_box(mask, rule.largest_component)
+    boxes = scale_boxes(cells, mask.shape[-2:], source_size)  # (B, 4)
+    boxes = adjust_boxes(boxes, source_size, rule)
     return Localization(boxes, activation, fallback=~mask.any(dim=(1, 2)))
 
 
@@ -111,6 +133,27 @@ def scale_boxes(boxes: Tensor, map_shape: tuple[int, int] | torch.Size, source_s
     scaled = boxes * source_size
     outwards = torch.tensor([0, 0, 1, 1], device=boxes.device) * (cells - 1)
     return torch.div(scaled + outwards, cells, rounding_mode="floor")
+
+
+def adjust_boxes(boxes: Tensor, source_size: int, rule: BoxRule) -> Tensor:
+    """Pad, enlarge and square boxes as `rule` says: int64 (B, 4) -> int64 (B, 4), inside the image.
+
+    A box grows about its centre, and is moved, not cut, where it would leave the image; so it
+    always contains the box that came in.
+    """
+    if not (rule.padding or rule.min_side or rule.square):
+        return boxes
+    low, high = boxes[:, :2].double(), boxes[:, 2:].double()  # (B, 2) each: x, y
+    side = (high - low) * (1 + 2 * rule.padding)
+    side = side.clamp(min=rule.min_side * source_size)
+    if rule.square:
+        side = side.amax(dim=1, keepdim=True).expand_as(side)
+    side = side.ceil().clamp(max=source_size)  # (B, 2) whole pixels
+    start = ((low + high - side) / 2).floor()
+    start = torch.minimum(start, low)  # an odd pixel left over never uncovers the box
+    start = torch.maximum(start, high - side).clamp(min=0)
+    start = torch.minimum(start, source_size - side)
+    return torch.cat([start, start + side], dim=1).long()
 
 
 def crop_and_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:

@@ -6,6 +6,7 @@ Classification". Five variants leave one part out each (see `masll.variants`).
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from masll.backbones import Backbone, check_backbone
+from masll.backbones import Backbone, feature_layout, file_weights, imagenet_weights
 from masll.config import ModelConfig
 from masll.errors import InputError
 from masll.fusion import WeightedFeatureIntegration
-from masll.localization import Localization, crop_and_resize, localize, resize
+from masll.localization import BoxRule, Localization, crop_and_resize, localize, resize
 from masll.variants import PARTS
 
 CLASSES = 2  # column 1 is melanoma
@@ -32,22 +33,29 @@ class Output:
     activation_map: Tensor | None = None  # (B, H, W)
     fallback: Tensor | None = None  # (B,) bool: the box is the whole image for want of a mask
     auxiliary_logits: Tensor | None = None  # (B, 2), the localizer's own in local-only
+    gate: Tensor | None = None  # (B, C) in (0, 1): mu^ of eq. 5, the global branch's channels first
 
 
 class Masll(nn.Module):
-    """The network of one variant; build it with `build_model`."""
+    """The network of one variant; build it with `build_model`.
+
+    Attributes:
+        source_size: side of the images that it was trained on, in pixels.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.source_size = 2 * config.image_size
         parts = PARTS[config.variant]
-        self.global_branch = Backbone(config.backbone, config.pretrained)
-        self.local_branch = (
-            Backbone(config.backbone, config.pretrained) if parts.localizes else None
-        )
+        weights = find_weights(config)
+        self.global_branch = Backbone(config.backbone, config.image_size, weights)
+        self.local_branch: Backbone | None = None
+        if parts.localizes and not config.shared_backbone:
+            self.local_branch = Backbone(config.backbone, config.image_size, weights)
         branch_channels = self.global_branch.channels
         channels = branch_channels * (parts.fuses_global + parts.localizes)
-        self.fusion = WeightedFeatureIntegration(channels) if parts.gates else nn.Identity()
+        self.fusion = WeightedFeatureIntegration(channels) if parts.gates else None
         self.classifier = nn.Linear(channels, CLASSES)
         # The crop passes no gradient, so a localizer whose features are not fused would never
         # learn: it gets a classifier and a loss of its own.
@@ -72,21 +80,31 @@ class Masll(nn.Module):
             raise ValueError(f"images of side {images.shape[3]} are smaller than the input, {size}")
         g_map = self.global_branch(resize(images, size))  # (B, K, H, W)
         g = g_map.mean(dim=(2, 3))  # (B, K)
-        if self.local_branch is None:
-            return Output(self.classifier(self.fusion(g)))
+        if not PARTS[self.config.variant].localizes:
+            logits, gate = self.classify(g)
+            return Output(logits, gate=gate)
         found = self.locate(g_map, images.shape[3])
         crops = crop_and_resize(images, found.boxes, size)  # (B, 3, size, size)
-        l = self.local_branch(crops).mean(dim=(2, 3))  # (B, K)  # noqa: E741 (the paper's name)
+        local_branch = self.local_branch or self.global_branch
+        l = local_branch(crops).mean(dim=(2, 3))  # (B, K)  # noqa: E741 (the paper's name)
         if self.localizer_classifier is None:
             fused, auxiliary = torch.cat([g, l], dim=1), None  # (B, 2K), eq. 3
         else:
             fused, auxiliary = l, self.localizer_classifier(g)
-        logits = self.classifier(self.fusion(fused))  # (B, 2)
-        return Output(logits, found.boxes, found.activation_map, found.fallback, auxiliary)
+        logits, gate = self.classify(fused)
+        return Output(logits, found.boxes, found.activation_map, found.fallback, auxiliary, gate)
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Gate the fused features, where the variant does, and classify: (B, C) -> (B, 2), gate."""
+        gate = None
+        if self.fusion is not None:
+            features, gate = self.fusion(features)
+        return self.classifier(features), gate
 
     def locate(self, features: Tensor, source_size: int) -> Localization:
         """SLL on the global branch's features: (B, K, H, W) -> boxes in source pixels."""
-        return localize(features, self.config.threshold_scale, source_size)
+        rule = box_rule(self.config)
+        return localize(features, self.config.threshold_scale, source_size, rule)
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -105,26 +123,45 @@ def build_model(config: ModelConfig) -> Masll:
     New layers are drawn from PyTorch's global generator: `torch.manual_seed` fixes them.
 
     Raises:
-        InputError: timm has no such backbone, it is no convolutional network, or its ImageNet
-            weights are not to be had.
+        InputError: timm has no such backbone, it gives no spatial map at this image size, or
+            its weights are not to be had.
     """
-    check_backbone(config.backbone, config.image_size)
+    feature_layout(config.backbone, config.image_size)  # an unknown name comes before its weights
     return Masll(config)
 
 
-def save_model(model: Masll, folder: Path, *, weights: dict[str, Tensor] | None = None) -> None:
-    """Write model.safetensors and config.json into `folder`; config.json comes last.
+def box_rule(config: ModelConfig) -> BoxRule:
+    """The localization options of a configuration."""
+    return BoxRule(
+        map_size=config.map_size,
+        largest_component=config.largest_component,
+        padding=config.box_padding,
+        min_side=config.min_box_side,
+        square=config.square_box,
+    )
 
-    Args:
-        weights: a state of the model other than its present one.
+
+def find_weights(config: ModelConfig) -> Mapping[str, Tensor] | None:
+    """What the branches start from: the file that was named, ImageNet weights, or nothing.
+
+    Raises:
+        InputError: they are wanted but not to be had.
     """
+    if config.weights is not None:
+        return file_weights(config.weights)
+    return imagenet_weights(config.backbone) if config.pretrained else None
+
+
+def save_model(model: Masll, folder: Path) -> None:
+    """Write model.safetensors and config.json into `folder`; config.json comes last."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {key: w.contiguous() for key, w in (weights or model.state_dict()).items()}
+    tensors = {key: weight.contiguous() for key, weight in model.state_dict().items()}
     partial = folder / "model.safetensors.partial"
     safetensors.torch.save_file(tensors, partial)
     partial.replace(folder / "model.safetensors")
     partial = folder / "config.json.partial"
-    partial.write_text(json.dumps(dataclasses.asdict(model.config), indent=2) + "\n")
+    config = dataclasses.asdict(model.config) | {"source_size": model.source_size}
+    partial.write_text(json.dumps(config, indent=2) + "\n")
     partial.replace(folder / "config.json")
 
 
@@ -142,6 +179,8 @@ def load_model(folder: str | Path) -> Masll:
         raise InputError(
             f"{folder} holds no readable model: {error}; name a models/ folder"
         ) from error
-    model = Masll(ModelConfig(**{**config, "pretrained": False}))
+    source_size = config.pop("source_size")
+    model = Masll(ModelConfig(**{**config, "pretrained": False, "weights": None}))
+    model.source_size = source_size
     model.load_state_dict(weights)
     return model.eval()

@@ -5,12 +5,14 @@ between epochs is the weights, the optimizer and the best epoch so far.
 """
 
 import copy
+import dataclasses
+import functools
 import itertools
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,7 @@ from masll.data import Split
 from masll.localization import box_area
 from masll.metrics import binary_metrics
 from masll.model import Masll, Output, build_model
+from masll.variants import PARTS
 
 _EVALUATION_BATCH = 50
 
@@ -40,6 +43,12 @@ class EpochResult:
     val_auc: float  # nan once training has diverged
     box_area: float | None  # mean share of the validation images inside the box; None without SLL
     box_fallback_rate: float | None
+    # Mean and standard deviation of the gate mu^ over the validation images and a branch's
+    # channels; None without WFI or without that branch.
+    gate_global_mean: float | None
+    gate_global_sd: float | None
+    gate_local_mean: float | None
+    gate_local_sd: float | None
     seconds: float
 
 
@@ -56,6 +65,13 @@ class Predictions:
     def metrics(self) -> dict[str, float]:
         """See `masll.metrics.binary_metrics`."""
         return binary_metrics(self.labels, self.scores)
+
+
+class _Evaluation(NamedTuple):
+    predictions: Predictions
+    loss: float  # mean cross-entropy
+    fallback_rate: float | None  # share of fallback boxes; None without SLL
+    gate: dict[str, float | None]  # the gate_* fields of an EpochResult
 
 
 class Trainer:
@@ -86,6 +102,7 @@ class Trainer:
         self.model: Masll = (
             build_model(model_config).to(device).to(memory_format=torch.channels_last)
         )
+        self.model.source_size = train.images.shape[1]
         settings = {"momentum": 0.9} if train_config.optimizer == "sgd" else {}
         self.optimizer = create_optimizer_v2(
             self.model,
@@ -93,6 +110,13 @@ class Trainer:
             lr=train_config.lr,
             weight_decay=train_config.weight_decay,
             **settings,
+        )
+        self._run = torch.compile(self.model) if train_config.compile else self.model
+        weights = balanced_weights(train.labels).to(device) if train_config.class_weights else None
+        self._loss = functools.partial(
+            classification_loss,
+            class_weights=weights,
+            label_smoothing=train_config.label_smoothing,
         )
         self.steps_per_epoch = math.ceil(len(train) / train_config.batch_size)
         self.epoch = 0
@@ -112,16 +136,18 @@ class Trainer:
         started = time.perf_counter()
         train_loss, lr = self._train_one_epoch()
         self.epoch += 1
-        predictions, val_loss, fallback_rate = self._evaluate(self.validation)
+        seen = self._evaluate(self.validation)
+        predictions = seen.predictions
         self.diverged = not math.isfinite(train_loss) or bool(np.isnan(predictions.scores).any())
         result = EpochResult(
             epoch=self.epoch,
             lr=lr,
             train_loss=train_loss,
-            val_loss=val_loss,
+            val_loss=seen.loss,
             val_auc=math.nan if self.diverged else predictions.metrics()["auc"],
             box_area=mean_box_area(predictions.boxes),
-            box_fallback_rate=fallback_rate,
+            box_fallback_rate=seen.fallback_rate,
+            **seen.gate,
             seconds=time.perf_counter() - started,
         )
         if not self.diverged and (self.best is None or result.val_auc > self.best.val_auc):
@@ -132,7 +158,7 @@ class Trainer:
 
     def predict(self, split: Split) -> Predictions:
         """The present network's predictions, in the order of the split."""
-        return self._evaluate(split)[0]
+        return self._evaluate(split).predictions
 
     def restore_best(self) -> None:
         """Go back to the weights of the best epoch."""
@@ -140,14 +166,22 @@ class Trainer:
             self.model.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on as if training had never stopped."""
+        """All that `load_state_dict` needs to go on as if training had never stopped.
+
+        Tensors and plain values only: `torch.load(..., weights_only=True)` reads it.
+        """
+        made = self.best_validation
         return {
             "epoch": self.epoch,
             "diverged": self.diverged,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "best": self.best,
-            "best_validation": self.best_validation,
+            "best": None if self.best is None else dataclasses.asdict(self.best),
+            "best_validation": made
+            and {
+                "scores": torch.from_numpy(made.scores),
+                "boxes": None if made.boxes is None else torch.from_numpy(made.boxes),
+            },
             "best_weights": self.best_weights,
         }
 
@@ -156,8 +190,16 @@ class Trainer:
         state = copy.deepcopy(state)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for name in ("epoch", "diverged", "best", "best_validation", "best_weights"):
-            setattr(self, name, state[name])
+        self.epoch, self.diverged = state["epoch"], state["diverged"]
+        self.best_weights = state["best_weights"]
+        self.best, self.best_validation = None, None
+        if state["best"] is not None:
+            self.best = EpochResult(**state["best"])
+            made, split = state["best_validation"], self.validation
+            boxes = None if made["boxes"] is None else made["boxes"].numpy()
+            self.best_validation = Predictions(
+                split.name, split.ids, split.labels, made["scores"].numpy(), boxes
+            )
 
     def _train_one_epoch(self) -> tuple[float, float]:
         """Mean loss over the images, and the learning rate of the last step."""
@@ -177,7 +219,7 @@ class Trainer:
             images = rotate_and_flip(self._load(self.train, chosen), draws)
             labels = torch.from_numpy(self.train.labels[chosen]).to(self.device)
             with self._autocast():
-                loss = classification_loss(self.model(images), labels)
+                loss = self._loss(self._run(images), labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -185,14 +227,15 @@ class Trainer:
         return float(total) / len(order), lr
 
     @torch.inference_mode()
-    def _evaluate(self, split: Split) -> tuple[Predictions, float, float | None]:
-        """Predictions, mean cross-entropy, and the share of fallback boxes (None without SLL)."""
+    def _evaluate(self, split: Split) -> _Evaluation:
         self.model.eval()
-        logits, boxes, fallbacks = [], [], []
+        logits, boxes, fallbacks, gates = [], [], [], []
         for chosen in _batches(np.arange(len(split)), _EVALUATION_BATCH):
             with self._autocast():
-                out = self.model(self._load(split, chosen))
+                out = self._run(self._load(split, chosen))
             logits.append(out.logits.float())
+            if out.gate is not None:
+                gates.append(out.gate.float())
             if out.boxes is not None and out.fallback is not None:
                 boxes.append(out.boxes)
                 fallbacks.append(out.fallback)
@@ -203,7 +246,22 @@ class Trainer:
         shares = torch.cat(boxes).cpu().double().numpy() / side if boxes else None
         fallback_rate = float(torch.cat(fallbacks).float().mean()) if fallbacks else None
         predictions = Predictions(split.name, split.ids, split.labels, scores, shares)
-        return predictions, float(loss), fallback_rate
+        gate = self._gate_figures(torch.cat(gates) if gates else None)
+        return _Evaluation(predictions, float(loss), fallback_rate, gate)
+
+    def _gate_figures(self, gate: Tensor | None) -> dict[str, float | None]:
+        """Mean and spread of the gate by branch, from mu^ of (N, C)."""
+        parts = PARTS[self.model.config.variant]
+        branches: list[Tensor | None] = [None, None]
+        if gate is not None and parts.fuses_global and parts.localizes:
+            branches = list(gate.chunk(2, dim=1))  # concat(g, l) of eq. 3
+        elif gate is not None:
+            branches[0 if parts.fuses_global else 1] = gate
+        return {
+            f"gate_{name}_{figure}": None if of_branch is None else float(value(of_branch))
+            for name, of_branch in zip(("global", "local"), branches, strict=True)
+            for figure, value in (("mean", torch.mean), ("sd", torch.std))
+        }
 
     def _load(self, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
         """Images of a split, normalised, on the device: (B, 3, S, S) float32."""
@@ -217,12 +275,29 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda")
 
 
-def classification_loss(out: Output, labels: Tensor) -> Tensor:
-    """Cross-entropy, plus that of the localizer's own classifier where there is one."""
-    loss = F.cross_entropy(out.logits.float(), labels)
-    if out.auxiliary_logits is not None:
-        loss = loss + F.cross_entropy(out.auxiliary_logits.float(), labels)
+def classification_loss(
+    out: Output, labels: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy, plus that of the localizer's own classifier where there is one.
+
+    Args:
+        labels: (B,) int64.
+        class_weights: (2,) or None for equal ones.
+        label_smoothing: share of the target spread over both classes, 0 to 1.
+    """
+    loss = torch.zeros((), device=labels.device)
+    for logits in (out.logits, out.auxiliary_logits):
+        if logits is not None:
+            loss = loss + F.cross_entropy(
+                logits.float(), labels, class_weights, label_smoothing=label_smoothing
+            )
     return loss
+
+
+def balanced_weights(labels: npt.NDArray[np.int64]) -> Tensor:
+    """Weights that make both classes count alike: (N,) of 0 and 1 -> (2,), mean 1."""
+    counts = np.bincount(labels, minlength=2)
+    return torch.tensor(len(labels) / (2 * counts), dtype=torch.float32)
 
 
 def schedule_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:

@@ -190,7 +190,9 @@ class ArmPlan:
         rungs = {}
         if self.scheduler == "asha":
             rung_epochs = (self._first_rung * _REDUCTION**rung for rung in range(3))
-            passed = [epoch for epoch in rung_epochs if epoch in curve and epoch <= self.epochs // 2]
+            passed = [
+                epoch for epoch in rung_epochs if epoch in curve and epoch <= self.epochs // 2
+            ]
             rungs = {f"completed_rung_{rung}": curve[epoch] for rung, epoch in enumerate(passed)}
         return optuna.trial.create_trial(
             state=state,

@@ -36,7 +36,9 @@ _TRIALS = {
 _EPOCHS = {
     "trial_id": pa.string(), "epoch": pa.int64(), "lr": pa.float64(), "train_loss": pa.float64(),
     "val_loss": pa.float64(), "val_auc": pa.float64(), "box_area": pa.float64(),
-    "box_fallback_rate": pa.float64(), "seconds": pa.float64(),
+    "box_fallback_rate": pa.float64(), "gate_global_mean": pa.float64(),
+    "gate_global_sd": pa.float64(), "gate_local_mean": pa.float64(),
+    "gate_local_sd": pa.float64(), "seconds": pa.float64(),
 }  # fmt: skip
 _PREDICTIONS = {
     "trial_id": pa.string(), "arm": pa.string(), "stage": pa.string(), "seed": pa.int64(),

@@ -66,11 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.address is None:
         find_slots(options, *this_machine())
     # timm and Ray take seconds to import: not to be paid for a misspelt option.
-    from masll.backbones import check_backbone, imagenet_weights
+    from masll.backbones import feature_layout, imagenet_weights
     from tuning import engine
 
     for backbone in options.backbones:
-        check_backbone(backbone, options.image_size)
+        feature_layout(backbone, options.image_size)
         if options.pretrained:
             imagenet_weights(backbone)
     console = Console()
@@ -87,9 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     write_spec(folder, spec)
     with engine.ray_session(options) as slots:
-        console.print(
-            f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True
-        )
+        console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
         job = engine.Job(
             store=str(store.folder.resolve()),
             models=str((folder / "models").resolve()),
@@ -130,7 +128,7 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
     }
     for flag, help_text in flags.items():
         parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
-    given = {
+    given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(arguments)).items()
     }

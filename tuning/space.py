@@ -25,7 +25,9 @@ from masll.errors import InputError
 from masll.variants import PARTS, VARIANTS
 
 # What the study itself decides is not up for search.
-_FIXED = {"variant", "backbone", "pretrained", "image_size", "epochs", "seed"}
+_FIXED = {
+    *("variant", "backbone", "pretrained", "weights", "image_size", "epochs", "seed", "compile"),
+}
 _FIELDS = {
     field.name: field
     for config in (ModelConfig, TrainConfig)
@@ -72,7 +74,10 @@ class Parameter:
 
 Space = tuple[Parameter, ...]
 
-_SLL_ONLY = {"threshold_scale"}
+_SLL_ONLY = {
+    *("threshold_scale", "map_size", "largest_component", "box_padding", "min_box_side"),
+    *("square_box", "shared_backbone"),
+}
 _LOCALIZING = tuple(variant for variant in VARIANTS if PARTS[variant].localizes)
 DEFAULT_SPACE: Space = (
     Parameter("lr", "float", 1e-4, 1e-1, log=True, default=_FIELDS["lr"].default),

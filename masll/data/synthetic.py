@@ -111,7 +111,9 @@ def _depth(scene: np.random.Generator, factors: Factors, x: Floats, y: Floats) -
         strength = 0.10 if harmonic == 2 else 0.42 * factors.asymmetry**1.5 / harmonic**0.5
         outline += strength * np.cos(harmonic * angle + scene.uniform(0, 2 * math.pi))
     for harmonic in scene.integers(7, 19, 4):
-        outline += 0.06 * factors.border**1.5 * np.cos(harmonic * angle + scene.uniform(0, 2 * math.pi))
+        outline += (
+            0.06 * factors.border**1.5 * np.cos(harmonic * angle + scene.uniform(0, 2 * math.pi))
+        )
     return distance / (radius * np.maximum(outline, 0.25))
 
 

@@ -1,5 +1,7 @@
 """SLL against references written from the formulas, and its laws on random and nasty inputs."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from masll.localization import (
+    BoxRule,
     activation_map,
+    adjust_boxes,
     box_area,
     crop_and_resize,
     localize,
@@ -220,3 +224,53 @@ def test_an_impossible_threshold_falls_back_to_the_whole_image_and_is_counted():
 def test_a_map_without_activation_gives_the_whole_image(value):
     found = localize(torch.full((1, 3, 4, 4), value), 1.0, 64)
     assert found.boxes.tolist() == [[0, 0, 64, 64]]
+
+
+rules = st.builds(
+    BoxRule,
+    padding=st.floats(0, 2),
+    min_side=st.floats(0, 1),
+    square=st.booleans(),
+)
+
+
+@given(st.data(), rules)
+def test_an_adjusted_box_contains_the_box_and_stays_inside_the_image(data, rule):
+    side = data.draw(st.integers(1, 60))
+    x0, y0 = data.draw(st.integers(0, side - 1)), data.draw(st.integers(0, side - 1))
+    x1, y1 = data.draw(st.integers(x0 + 1, side)), data.draw(st.integers(y0 + 1, side))
+    box = torch.tensor([[x0, y0, x1, y1]])
+    a0, b0, a1, b1 = adjust_boxes(box, side, rule)[0].tolist()
+    assert 0 <= a0 <= x0 and 0 <= b0 <= y0 and x1 <= a1 <= side and y1 <= b1 <= side
+    wide, high = a1 - a0, b1 - b0
+    for grown, given_side in ((wide, x1 - x0), (high, y1 - y0)):
+        wanted = max(given_side * (1 + 2 * rule.padding), rule.min_side * side)
+        assert grown >= min(side, math.floor(wanted))
+    if rule.square:
+        assert wide == high
+
+
+def test_padding_widens_by_its_share_on_each_side():
+    boxes = torch.tensor([[40, 30, 60, 50]])
+    assert adjust_boxes(boxes, 100, BoxRule(padding=0.25)).tolist() == [[35, 25, 65, 55]]
+    assert torch.equal(adjust_boxes(boxes, 100, BoxRule()), boxes)
+
+
+def test_a_finer_map_is_thresholded_on_its_own_grid():
+    features = torch.zeros(1, 1, 4, 4)
+    features[..., 1, 2] = 1
+    coarse, fine = localize(features, 4.0, 64), localize(features, 4.0, 64, BoxRule(map_size=16))
+    assert fine.activation_map.shape == (1, 16, 16)
+    assert coarse.boxes.tolist() == [[32, 16, 48, 32]]
+    (x0, y0, x1, y1) = fine.boxes[0].tolist()
+    assert x0 <= 36 and x1 >= 44 and (x1 - x0) % 4 == 0 and y0 <= 20 and y1 >= 28
+
+
+def test_a_larger_component_wins_over_a_hotter_one():
+    features = torch.zeros(1, 1, 6, 6)
+    features[..., 0, 5] = 9
+    features[..., 3:6, 0:2] = 5
+    assert localize(features, 1.0, 6, BoxRule(largest_component=True)).boxes.tolist() == [
+        [0, 3, 2, 6]
+    ]
+    assert localize(features, 1.0, 6).boxes.tolist() == [[0, 0, 6, 6]]

@@ -1,11 +1,13 @@
 """The variants as a leave-one-out design, and models on disk."""
 
+from pathlib import Path
+
 import pytest
+import safetensors.torch
 import timm
 import torch
 
 from masll import VARIANTS, InputError, ModelConfig, build_model, load_model
-from masll.fusion import WeightedFeatureIntegration
 from masll.localization import Localization
 from masll.model import save_model
 from masll.variants import PARTS
@@ -19,7 +21,9 @@ def tiny(variant: str = "gated-fusion", **settings) -> ModelConfig:
     )
 
 
-@pytest.mark.parametrize("backbone", [TINY_BACKBONE, "resnet18", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "backbone", [TINY_BACKBONE, "resnet18", "efficientnet_lite0", "densenet121", "test_vit"]
+)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_classifies_and_localizes(variant, backbone):
     model = build_model(tiny(variant, backbone=backbone)).eval()
@@ -38,7 +42,7 @@ def test_every_variant_has_the_parts_of_its_row_in_the_design(variant):
     model, parts = build_model(tiny(variant)), PARTS[variant]
     width = model.global_branch.channels
     assert (model.local_branch is not None) == parts.localizes
-    assert isinstance(model.fusion, WeightedFeatureIntegration) == parts.gates
+    assert (model.fusion is not None) == parts.gates
     assert (model.localizer_classifier is None) == parts.fuses_global
     assert model.classifier.in_features == width * (parts.fuses_global + parts.localizes)
 
@@ -91,6 +95,32 @@ def test_a_saved_model_predicts_the_same_when_loaded(tmp_path):
     assert again.config == model.config or again.config.pretrained is False
 
 
+def test_a_shared_backbone_is_one_set_of_weights_and_saves_once(tmp_path):
+    model = build_model(tiny(shared_backbone=True)).eval()
+    assert not any(name.startswith("local_branch") for name in model.state_dict())
+    save_model(model, tmp_path)
+    images = torch.randn(2, 3, 80, 80)
+    assert torch.equal(model(images).logits, load_model(tmp_path)(images).logits)
+
+
+def test_weights_come_from_the_named_file(tmp_path):
+    network = timm.create_model(TINY_BACKBONE)
+    for suffix, save in ((".safetensors", safetensors.torch.save_file), (".pt", torch.save)):
+        path = tmp_path / f"weights{suffix}"
+        save(network.state_dict(), path)
+        state = build_model(tiny(weights=str(path))).state_dict()
+        for name, value in network.state_dict().items():
+            ours = state.get(f"global_branch.network.{name}")
+            assert ours is None or torch.equal(ours, value)
+
+
+def test_a_weights_file_that_would_execute_code_is_refused(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"state_dict": Path("/")}, path)  # an object that only a pickle can rebuild
+    with pytest.raises(InputError, match="tensors only"):
+        build_model(tiny(weights=str(path)))
+
+
 def test_the_same_seed_builds_the_same_network():
     states = []
     for _ in range(2):
@@ -113,7 +143,10 @@ def test_the_offline_package_gives_imagenet_weights():
     [
         ({"variant": "gated_fusion"}, "did you mean 'gated-fusion'"),
         ({"backbone": "resnet81"}, "did you mean 'resnet"),
-        ({"backbone": "vit_tiny_patch16_224"}, "choose a convolutional network"),
+        ({"backbone": "efficientformer_l1"}, "gives no map of features"),
+        ({"weights": "nowhere.pt"}, "nowhere.pt: no such file"),
+        ({"box_padding": -0.1}, "got -0.1"),
+        ({"min_box_side": 2.0}, "got 2.0"),
         ({"backbone": "resnet18", "pretrained": True}, "--no-pretrained"),
         ({"threshold_scale": 0.0}, "got 0.0"),
         ({"image_size": 8}, "8 is too small"),

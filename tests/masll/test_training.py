@@ -11,7 +11,8 @@ from masll import VARIANTS, InputError, ModelConfig
 from masll.augment import rotate_and_flip
 from masll.config import TrainConfig
 from masll.data import find_source, open_store
-from masll.training import Trainer, schedule_factor
+from masll.model import Output
+from masll.training import Trainer, balanced_weights, classification_loss, schedule_factor
 from masll.variants import PARTS
 from tests.support import TINY_BACKBONE
 
@@ -45,7 +46,7 @@ def test_stopping_after_an_epoch_and_going_on_changes_no_bit(store, variant, sto
     torch.save(first.state_dict(), tmp_path / "state.pt")
     torch.manual_seed(99)  # another process would have another state of the global generator
     second = make_trainer(store, variant)
-    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=False))
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     rest = [second.run_epoch() for _ in range(3 - stop_after)]
 
     assert [*map(comparable, rest)] == [*map(comparable, results[stop_after:])]
@@ -139,3 +140,46 @@ def test_augmentation_turns_and_mirrors_and_nothing_else():
 def test_bad_settings_are_named(settings, words):
     with pytest.raises(InputError, match=words):
         TrainConfig(**settings)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_gate_is_logged_for_the_branches_that_it_weighs(store, variant):
+    result = make_trainer(store, variant).run_epoch()
+    parts = PARTS[variant]
+    for name, there in (("global", parts.fuses_global), ("local", parts.localizes)):
+        mean = getattr(result, f"gate_{name}_mean")
+        assert (mean is not None) == (parts.gates and there)
+        assert mean is None or 0 < mean < 1
+
+
+def test_class_weights_make_both_classes_count_alike():
+    weights = balanced_weights(np.array([0] * 30 + [1] * 10))
+    assert weights.tolist() == pytest.approx([40 / 60, 40 / 20])
+
+
+def test_the_loss_is_the_cross_entropy_written_out():
+    logits, labels = torch.randn(6, 2), torch.tensor([0, 1, 1, 0, 0, 1])
+    weights, smoothing = torch.tensor([0.5, 2.0]), 0.1
+    p = logits.double().softmax(1)
+    target = torch.nn.functional.one_hot(labels, 2).double() * (1 - smoothing) + smoothing / 2
+    expected = -(target * weights * p.log()).sum() / weights[labels].sum()
+    out = Output(logits)
+    assert classification_loss(out, labels, weights, smoothing) == pytest.approx(float(expected))
+    both = Output(logits, auxiliary_logits=logits)
+    assert classification_loss(both, labels) == pytest.approx(
+        2 * float(classification_loss(out, labels))
+    )
+
+
+def test_options_beyond_the_paper_train_too(store):
+    model = ModelConfig(
+        backbone=TINY_BACKBONE, pretrained=False, image_size=32, shared_backbone=True, map_size=8,
+        largest_component=True, box_padding=0.1, min_box_side=0.3, square_box=True,
+    )  # fmt: skip
+    training = TrainConfig(epochs=1, class_weights=True, label_smoothing=0.1, optimizer="adamw")
+    splits = store.split("train"), store.split("validation")
+    trainer = Trainer(model, training, *splits, CPU)
+    result = trainer.run_epoch()
+    sides = trainer.best_validation.boxes[:, 2:] - trainer.best_validation.boxes[:, :2]
+    assert np.allclose(sides[:, 0], sides[:, 1]) and (sides >= 0.3).all()
+    assert math.isfinite(result.train_loss)

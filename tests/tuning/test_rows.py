@@ -30,7 +30,10 @@ def write(rows: StudyRows, number: int = 0, arm: Arm = ARM, boxes=True, **more) 
         "seed": 0, "lr": 0.01, "epochs": 2, "best_epoch": 2, "val_auc": 0.7, "started_at": NOW,
         "ended_at": NOW + datetime.timedelta(seconds=number), **more,
     }  # fmt: skip
-    epochs = [EpochResult(e, 0.01, 0.5, 0.6, 0.5 + e / 10, 0.3, 0.0, 1.5) for e in (1, 2)]
+    epochs = [
+        EpochResult(e, 0.01, 0.5, 0.6, 0.5 + e / 10, 0.3, 0.0, 0.1, 0.0, 0.1, 0.0, 1.5)
+        for e in (1, 2)
+    ]
     made = Predictions(
         "validation", ("a", "b"), np.array([0, 1]), np.array([0.2, 0.9]),
         np.array([[0, 0, 1, 1], [0.25, 0, 0.5, 1]]) if boxes else None,

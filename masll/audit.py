@@ -1,0 +1,238 @@
+"""`python -m masll.audit`: does the localizer find the lesion? Boxes against lesion masks.
+
+For each threshold scale, beside boxes that look at nothing: the whole frame, a centred box of
+half the side, and the constant box that suits these very masks best.
+"""
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from masll.cli import Parser, add_options, option, options_from, run
+from masll.config import ModelConfig
+from masll.data import Split, find_source, open_store
+from masll.errors import InputError
+from masll.localization import activation_map, localize, mask_to_box, resize
+from masll.model import Masll, box_rule, build_model, load_model
+from masll.training import find_device
+
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+_BATCH = 50
+_GRID = 16  # of candidate corners for the best constant box
+
+_EPILOG = """\
+examples:
+  python -m masll.audit --data ISIC2017 --backbone efficientnet_lite0 --image-size 256 --out audit
+      the localizer with ImageNet weights and no training
+  python -m masll.audit --data ISIC2017 --model studies/first/models/gated-fusion/resnet18/seed-1
+      a trained one
+"""
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """How one way of placing boxes does on a set of images; shares and ratios from 0 to 1."""
+
+    box: str  # "scale 1.00", "whole frame", ...
+    threshold_scale: float | None
+    iou: float  # mean intersection over union with the mask's bounding rectangle
+    lesion_inside: float  # mean share of the lesion's pixels inside the box
+    lesion_share: float  # mean share of the box's pixels that are lesion
+    area: float  # mean share of the image inside the box
+    fallback_rate: float | None  # share of images whose mask was empty
+    images: int
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What to audit, on which images."""
+
+    model: str | None = option(
+        None, "folder of a trained model; without it, one with ImageNet weights", metavar="DIR"
+    )
+    data: str = option("synthetic", "images with lesion masks", metavar="PATH")
+    split: str = option("validation", "which images", choices=("train", "validation", "test"))
+    scales: tuple[float, ...] = option(SCALES, "threshold scales")
+    device: str = option("auto", "auto, cpu, cuda, ...")
+    out: str | None = option(None, "folder for audit.csv and audit.png", metavar="DIR")
+
+
+@torch.inference_mode()
+def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[AuditRow]:
+    """Rows for the trivial boxes, then for the model's boxes at each scale.
+
+    Raises:
+        InputError: the split has no lesion masks, or the model no localizer.
+    """
+    if split.masks is None:
+        raise InputError(f"the {split.name} images have no lesion masks; choose another --split")
+    masks = torch.from_numpy(split.masks[:]).bool()  # (N, S, S)
+    lesions = mask_to_box(masks)  # (N, 4)
+    inside = _integral(masks)  # (N, S + 1, S + 1)
+    side = masks.shape[1]
+    quarter = side // 4
+    whole = torch.tensor([0, 0, side, side])
+    centred = torch.tensor([quarter, quarter, side - quarter, side - quarter])
+    trivial = {
+        "whole frame": whole,
+        "centred half": centred,
+        "best constant": best_constant_box(lesions, side),
+    }
+    rows = [
+        _row(name, None, box.expand(len(masks), 4), lesions, inside, None)
+        for name, box in trivial.items()
+    ]
+    features = global_features(model, split)
+    for scale in scales:
+        found = localize(features, scale, side, box_rule(model.config))
+        fallback = float(found.fallback.float().mean())
+        rows.append(_row(f"scale {scale:g}", scale, found.boxes, lesions, inside, fallback))
+    return rows
+
+
+def global_features(model: Masll, split: Split) -> Tensor:
+    """Activation maps of the global branch as features of one channel: (N, 1, H, W) on the CPU."""
+    model.eval()
+    device = next(model.parameters()).device
+    mean = torch.tensor(model.mean).view(3, 1, 1)
+    std = torch.tensor(model.std).view(3, 1, 1)
+    maps = []
+    for start in range(0, len(split), _BATCH):
+        pixels = torch.from_numpy(split.images[start : start + _BATCH])  # (B, S, S, 3)
+        images = ((pixels.permute(0, 3, 1, 2) / 255 - mean) / std).to(device)
+        features = model.global_branch(resize(images, model.config.image_size))
+        maps.append(activation_map(features).cpu())
+    return torch.cat(maps)[:, None]
+
+
+def best_constant_box(lesions: Tensor, side: int) -> Tensor:
+    """Of all boxes on a 16 x 16 grid, the one with the highest mean IoU: (N, 4) -> (4,) int64."""
+    edges = torch.linspace(0, side, _GRID + 1).round().long()
+    pairs = torch.combinations(edges)  # (P, 2): low < high
+    x, y = torch.meshgrid(torch.arange(len(pairs)), torch.arange(len(pairs)), indexing="ij")
+    xs, ys = pairs[x.flatten()], pairs[y.flatten()]  # (P * P, 2) each
+    candidates = torch.stack([xs[:, 0], ys[:, 0], xs[:, 1], ys[:, 1]], dim=1)
+    total = torch.zeros(len(candidates), dtype=torch.float64)
+    for lesion in lesions:
+        total += box_iou(candidates, lesion.expand_as(candidates))
+    return candidates[total.argmax()]
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of boxes row by row: two (N, 4) of int64 -> (N,) float64."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    overlap = (high - low).clamp(min=0).prod(dim=1)
+    union = (a[:, 2:] - a[:, :2]).prod(dim=1) + (b[:, 2:] - b[:, :2]).prod(dim=1) - overlap
+    return overlap.double() / union
+
+
+def _row(
+    name: str,
+    scale: float | None,
+    boxes: Tensor,
+    lesions: Tensor,
+    inside: Tensor,
+    fallback_rate: float | None,
+) -> AuditRow:
+    n, side = len(boxes), inside.shape[1] - 1
+    x0, y0, x1, y1 = boxes.unbind(1)
+    images = torch.arange(n)
+    held = (inside[images, y1, x1] - inside[images, y0, x1]
+            - inside[images, y1, x0] + inside[images, y0, x0]).double()  # fmt: skip
+    area = ((x1 - x0) * (y1 - y0)).double()
+    lesion = inside[:, -1, -1].clamp(min=1).double()
+    return AuditRow(
+        box=name,
+        threshold_scale=scale,
+        iou=float(box_iou(boxes, lesions).mean()),
+        lesion_inside=float((held / lesion).mean()),
+        lesion_share=float((held / area).mean()),
+        area=float(area.mean()) / side**2,
+        fallback_rate=fallback_rate,
+        images=n,
+    )
+
+
+def _integral(masks: Tensor) -> Tensor:
+    """Lesion pixels above and left of each corner: bool (N, S, S) -> int32 (N, S + 1, S + 1)."""
+    sums = masks.to(torch.int32).cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
+    return torch.nn.functional.pad(sums, (1, 0, 1, 0))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m masll.audit",
+        description="Compare a localizer's boxes with lesion masks.",
+        epilog=_EPILOG,
+    )
+    add_options(parser, AuditOptions)
+    add_options(parser, ModelConfig, skip=("variant", "threshold_scale", "shared_backbone"))
+    given = parser.parse_args(arguments)
+    asked = options_from(given, AuditOptions)
+    if asked.model is not None:
+        model = load_model(asked.model)
+    else:
+        model = build_model(options_from(given, ModelConfig))
+        model.source_size = max(model.config.image_size, 256)
+    store = open_store(find_source(asked.data), model.source_size)
+    rows = audit(model.to(find_device(asked.device)), store.split(asked.split), asked.scales)
+    print("box             IoU  lesion inside  box is lesion  area  fallback")
+    for row in rows:
+        rate = "       -" if row.fallback_rate is None else f"{row.fallback_rate:8.3f}"
+        print(f"{row.box:<14}{row.iou:5.3f}{row.lesion_inside:15.3f}{row.lesion_share:15.3f}"
+              f"{row.area:6.2f}{rate:>10}")  # fmt: skip
+    print(f"{rows[0].images} {asked.split} images of {asked.data}")
+    if asked.out is not None:
+        folder = Path(asked.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_csv(rows, folder / "audit.csv")
+        draw(rows, folder / "audit.png")
+        print(f"wrote {folder / 'audit.csv'}, {folder / 'audit.png'}")
+    return 0
+
+
+def draw(rows: Sequence[AuditRow], path: Path) -> None:
+    """IoU and shares by threshold scale, the trivial boxes as level lines.
+
+    Raises:
+        InputError: matplotlib is not installed; nothing else here needs it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise InputError("the figure needs matplotlib; install it, or leave --out out") from error
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    scaled = [row for row in rows if row.threshold_scale is not None]
+    scales = [row.threshold_scale for row in scaled]
+    titles = {
+        "iou": "IoU with the lesion's rectangle",
+        "lesion_inside": "share of the lesion inside",
+        "lesion_share": "share of the box that is lesion",
+    }
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito 2008
+    for axes, (name, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+        axes.plot(scales, [getattr(row, name) for row in scaled], "o-", color=colours[0],
+                  label="localizer")  # fmt: skip
+        trivial = [row for row in rows if row.threshold_scale is None]
+        for row, colour, style in zip(trivial, colours[1:], ("--", "-.", ":"), strict=True):
+            axes.axhline(getattr(row, name), color=colour, linestyle=style, label=row.box)
+        axes.set(title=title, xlabel="threshold scale", ylim=(0, 1))
+    figure.axes[0].set_ylabel(f"mean over {rows[0].images} images")
+    figure.axes[0].legend(fontsize="small")
+    figure.savefig(path, dpi=150)
+
+
+def _write_csv(rows: Sequence[AuditRow], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(AuditRow)])
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in rows)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,119 @@
+"""`python -m masll.predict`: probability of melanoma and box, for image files of any size."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from masll.cli import Parser, run
+from masll.errors import InputError
+from masll.model import Masll, load_model
+from masll.pictures import as_input, draw_view, read_rgb
+from masll.training import find_device
+
+_COLUMNS = ("image", "probability", "x0", "y0", "x1", "y1")
+_BATCH = 16
+_EPILOG = """\
+examples:
+  python -m masll.predict --model studies/paper/models/gated-fusion/densenet121/seed-1 lesion.jpg
+  python -m masll.predict --model DIR --format csv *.jpg > predictions.csv
+  python -m masll.predict --model DIR --figure looked-at/ lesion.jpg
+
+Boxes are shares of the image, from its upper left corner. An image that cannot be read is named
+on stderr, and the others are predicted.
+
+exit status: 0 all predicted, 1 some images could not be read, 2 bad input
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m masll.predict",
+        description="Predict melanoma from image files.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", type=Path, help="image files")
+    parser.add_argument("--model", required=True, metavar="DIR", help="folder of a trained model")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table",
+                        help="what to print (default: table)")  # fmt: skip
+    parser.add_argument("--figure", type=Path, metavar="DIR",
+                        help="also draw what the network looked at, one PNG an image")  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
+    given = parser.parse_args(arguments)
+    model = load_model(given.model).to(find_device(given.device))
+    if given.figure is not None:
+        try:
+            given.figure.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"cannot write into --figure {given.figure}: {error.strerror}"
+            ) from error
+    rows: list[dict[str, Any]] = []
+    for start in range(0, len(given.images), _BATCH):
+        rows += predict_files(model, given.images[start : start + _BATCH], given.figure)
+    print(_formatted(rows, given.format), end="")
+    return 0 if len(rows) == len(given.images) else 1
+
+
+@torch.inference_mode()
+def predict_files(
+    model: Masll, paths: list[Path], figures: Path | None = None
+) -> list[dict[str, Any]]:
+    """Predict some image files at once.
+
+    Args:
+        figures: folder for a picture of what the network looked at, one PNG an image.
+
+    Returns:
+        A row for each file that could be read: image, probability, and x0, y0, x1, y1 as shares of
+        the image (None without SLL). The others are named on stderr.
+    """
+    readable, images = [], []
+    for path in paths:
+        try:
+            images.append(read_rgb(path))
+            readable.append(path)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+    if not images:
+        return []
+    device = next(model.parameters()).device
+    out = model(as_input(images, model).to(device))
+    probabilities = out.logits.float().softmax(dim=1)[:, 1].tolist()
+    boxes = None if out.boxes is None else (out.boxes.double() / model.source_size).tolist()
+    rows = []
+    for i, (path, image) in enumerate(zip(readable, images, strict=True)):
+        box = None if boxes is None else boxes[i]
+        corners = dict(zip(_COLUMNS[2:], box or [None] * 4, strict=True))
+        rows.append({"image": str(path), "probability": probabilities[i], **corners})
+        if figures is not None:
+            maps = out.activation_map
+            activation = None if maps is None else maps[i].float().cpu().numpy()
+            view = draw_view(image, probabilities[i], box, activation, model.config.threshold_scale)
+            view.save(figures / f"{path.stem}.png")
+    return rows
+
+
+def _formatted(rows: list[dict[str, Any]], style: str) -> str:
+    if style == "json":
+        return json.dumps(rows, indent=2) + "\n"
+    if style == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+    lines = []
+    for row in rows:
+        corners = [row[name] for name in _COLUMNS[2:]]
+        box = "" if None in corners else "  box " + " ".join(f"{share:.3f}" for share in corners)
+        lines.append(f"{row['probability']:.3f}{box}  {row['image']}\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)

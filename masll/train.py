@@ -1,0 +1,112 @@
+"""`python -m masll.train`: train one configuration, without Ray."""
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from masll.cli import Parser, add_options, option, options_from, run
+from masll.config import ModelConfig, TrainConfig
+from masll.data import find_source, open_store
+from masll.errors import InputError
+from masll.model import save_model
+from masll.training import EpochResult, Trainer, find_device
+
+_EPILOG = """\
+examples:
+  python -m masll.train --out models/first --epochs 3 --image-size 64
+      a few minutes on synthetic lesions
+  python -m masll.train --data ISIC2017 --backbone densenet121 --out models/d121
+  python -m masll.train ... --out models/d121 --resume
+      go on after the last finished epoch, to the same weights as if it had never stopped
+"""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run takes its images from, and where it leaves the model."""
+
+    out: str = option("", "folder for the model of the best epoch and epochs.csv", metavar="DIR")
+    data: str = option("synthetic", "ISIC 2017 folder, or the word synthetic", metavar="PATH")
+    source_size: int | None = option(
+        None, "side of the stored images, which crops are cut from (default: twice the image size)"
+    )
+    device: str = option("auto", "auto (the first GPU, or the CPU), cpu, cuda, cuda:1, ...")
+    resume: bool = option(False, "go on with the run in --out")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = Parser(prog="python -m masll.train", description="Train one network.", epilog=_EPILOG)
+    for options in (RunOptions, ModelConfig, TrainConfig):
+        add_options(parser, options)
+    given = parser.parse_args(arguments)
+    asked = options_from(given, RunOptions)
+    model_config, train_config = options_from(given, ModelConfig), options_from(given, TrainConfig)
+    if not asked.out:
+        raise InputError("--out DIR is needed: the folder that the model goes to")
+    folder = Path(asked.out)
+    state_file = folder / "training.pt"
+    if not asked.resume and folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty; add --resume, or name another folder")
+    if asked.resume and not state_file.exists():
+        raise InputError(f"{folder} has no run to resume ({state_file.name} is missing)")
+    source_size = asked.source_size or 2 * model_config.image_size
+    if source_size < model_config.image_size:
+        raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
+    store = open_store(find_source(asked.data), source_size)
+    train, validation = store.split("train"), store.split("validation")
+    question = {
+        "model": dataclasses.asdict(model_config),
+        "training": dataclasses.asdict(train_config),
+        "fingerprint": store.index["fingerprint"],
+        "source_size": source_size,
+    }
+    trainer = Trainer(model_config, train_config, train, validation, find_device(asked.device))
+    results: list[EpochResult] = []
+    if asked.resume:
+        state = torch.load(state_file, weights_only=True)
+        if state["question"] != question:
+            raise InputError(f"the run in {folder} was asked something else; repeat its options")
+        trainer.load_state_dict(state["trainer"])
+        results = [EpochResult(**row) for row in state["results"]]
+    folder.mkdir(parents=True, exist_ok=True)
+    while not trainer.done:
+        result = trainer.run_epoch()
+        results.append(result)
+        print(
+            f"epoch {result.epoch:3d} of {train_config.epochs}  loss {result.train_loss:.4f}  "
+            f"validation loss {result.val_loss:.4f}  AUC {result.val_auc:.3f}  "
+            f"{len(train) / result.seconds:.0f} images/s",
+            flush=True,
+        )
+        _write_epochs(folder / "epochs.csv", results)
+        state = {
+            "question": question,
+            "trainer": trainer.state_dict(),
+            "results": [dataclasses.asdict(each) for each in results],
+        }
+        partial = state_file.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(state_file)
+    if trainer.best is None:
+        raise InputError(f"training diverged in epoch {trainer.epoch}; lower --lr "
+                         f"{train_config.lr}")  # fmt: skip
+    trainer.restore_best()
+    save_model(trainer.model, folder)
+    print(f"epoch {trainer.best.epoch} was the best, validation AUC {trainer.best.val_auc:.3f}; "
+          f"its model is in {folder}")  # fmt: skip
+    return 0
+
+
+def _write_epochs(path: Path, results: Sequence[EpochResult]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(EpochResult)])
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(result) for result in results)
+
+
+if __name__ == "__main__":
+    run(main)
