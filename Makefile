@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-fast lint format clean help
+.PHONY: demo test test-fast lint format bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -23,6 +23,9 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: $(READY)  ## what the parts of the network cost, as ratios
+	$(BIN)/python tests/benchmarks/step.py
 
 format: $(READY)  ## let ruff put the code in order
 	$(BIN)/ruff check --fix

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,7 +72,7 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
     """
     if split.masks is None:
         raise InputError(f"the {split.name} images have no lesion masks; choose another --split")
-    masks = torch.from_numpy(split.masks[:]).bool()  # (N, S, S)
+    masks = torch.from_numpy(np.array(split.masks)).bool()  # (N, S, S)
     lesions = mask_to_box(masks)  # (N, 4)
     inside = _integral(masks)  # (N, S + 1, S + 1)
     side = masks.shape[1]
@@ -103,7 +104,7 @@ def global_features(model: Masll, split: Split) -> Tensor:
     std = torch.tensor(model.std).view(3, 1, 1)
     maps = []
     for start in range(0, len(split), _BATCH):
-        pixels = torch.from_numpy(split.images[start : start + _BATCH])  # (B, S, S, 3)
+        pixels = torch.from_numpy(np.array(split.images[start : start + _BATCH]))  # (B, S, S, 3)
         images = ((pixels.permute(0, 3, 1, 2) / 255 - mean) / std).to(device)
         features = model.global_branch(resize(images, model.config.image_size))
         maps.append(activation_map(features).cpu())

@@ -1,0 +1,96 @@
+"""What the parts cost: a gated-fusion step against two baseline steps, and localization within it.
+
+    python tests/benchmarks/step.py                      # resnet18 and efficientnet_lite0
+    python tests/benchmarks/step.py --image-size 224 --repeats 20
+
+Steps of the two variants alternate, so that a machine whose speed drifts slows both alike; the
+figures are medians of ratios within one run. Target: at most 1.05, and 2 %.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from masll import ModelConfig, build_model
+from masll.localization import crop_and_resize
+from masll.training import classification_loss, find_device
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--backbones", nargs="+", default=["resnet18", "efficientnet_lite0"])
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    device = find_device()
+    print(f"{device}, {given.threads} threads, batch {given.batch_size}, {given.image_size} pixels")
+    for backbone in given.backbones:
+        measure(backbone, given.image_size, given.batch_size, given.repeats, device)
+
+
+def measure(backbone: str, size: int, batch: int, repeats: int, device: torch.device) -> None:
+    images = torch.randn(batch, 3, 2 * size, 2 * size, device=device)
+    labels = torch.arange(batch, device=device) % 2
+    steps = {}
+    for variant in ("baseline", "gated-fusion"):
+        config = ModelConfig(variant=variant, backbone=backbone, pretrained=False, image_size=size)
+        model = build_model(config).to(device).to(memory_format=torch.channels_last)
+        steps[variant] = (model, stepper(model, images, labels))
+    model = steps["gated-fusion"][0]
+    with torch.no_grad():
+        features = model.global_branch(images[..., :size, :size])
+
+    def localization() -> None:
+        found = model.locate(features, images.shape[3])
+        crop_and_resize(images, found.boxes, size)
+
+    costs: list[float] = []
+    shares: list[float] = []
+    for repeat in range(repeats + 1):
+        first = seconds(steps["baseline"][1], device)
+        gated = seconds(steps["gated-fusion"][1], device)
+        second = seconds(steps["baseline"][1], device)
+        located = seconds(localization, device)
+        if repeat:  # the first round warms up
+            costs.append(gated / (first + second))
+            shares.append(located / gated)
+    print(
+        f"{backbone:20} gated-fusion step / two baseline steps {statistics.median(costs):.3f} "
+        f"({min(costs):.3f} to {max(costs):.3f})   "
+        f"localization and crop / step {100 * statistics.median(shares):.2f} %"
+    )
+
+
+def stepper(
+    model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> Callable[[], None]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        classification_loss(model(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def seconds(work: Callable[[], None], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Prediction on whatever image files people have, as a command."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from masll import ModelConfig, build_model, load_model
+from masll.data.synthetic import synthesize
+from masll.model import save_model
+from masll.pictures import as_input, read_rgb
+from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(backbone=TINY_BACKBONE, pretrained=False, image_size=32))
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(model, folder)
+    return folder
+
+
+@pytest.fixture
+def lesion() -> Image.Image:
+    return Image.fromarray(synthesize(3, 96).image)
+
+
+def test_an_exif_rotated_image_is_seen_upright(tmp_path, lesion):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise for display
+    lesion.save(tmp_path / "turned.png", exif=exif)
+    upright = lesion.transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(np.asarray(read_rgb(tmp_path / "turned.png")), np.asarray(upright))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1"])
+def test_any_mode_becomes_rgb(tmp_path, lesion, mode):
+    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    lesion.convert(mode).save(path)
+    read = read_rgb(path)
+    assert read.mode == "RGB" and read.size == lesion.size
+
+
+def test_sixteen_bits_keep_their_relative_brightness(tmp_path, lesion):
+    grey = np.asarray(lesion.convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    read = np.asarray(read_rgb(tmp_path / "deep.png"))[..., 0]
+    assert np.abs(read.astype(int) - grey).max() <= 1
+
+
+def test_pixels_reach_the_model_squashed_and_normalised(model_folder, lesion):
+    model = load_model(model_folder)
+    assert model.source_size == 64
+    wide = lesion.resize((120, 60))
+    batch = as_input([wide, lesion], model)
+    assert batch.shape == (2, 3, 64, 64)
+    back = batch[0] * torch.tensor(model.std).view(3, 1, 1) + torch.tensor(model.mean).view(3, 1, 1)
+    squashed = np.asarray(wide.resize((64, 64), Image.Resampling.BICUBIC)) / 255
+    np.testing.assert_allclose(back.permute(1, 2, 0).numpy(), squashed, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_command_predicts_what_it_can_and_names_the_rest(tmp_path, model_folder, lesion):
+    good = ["plain.jpg", "grey.png", "rgba.png", "cmyk.jpg", "tiny.png", "wide.jpg"]
+    lesion.save(tmp_path / "plain.jpg")
+    lesion.convert("L").save(tmp_path / "grey.png")
+    lesion.convert("RGBA").save(tmp_path / "rgba.png")
+    lesion.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    lesion.resize((1, 1)).save(tmp_path / "tiny.png")
+    lesion.resize((900, 30)).save(tmp_path / "wide.jpg")
+    content = (tmp_path / "plain.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.jpg").write_text("not an image")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    bad = ["cut.jpg", "text.jpg", "empty.jpg", "absent.jpg"]
+    files = [tmp_path / name for name in [*bad[:2], *good, *bad[2:]]]
+
+    result = run_module(
+        "masll.predict", "--model", model_folder, "--format", "csv", "--figure",
+        tmp_path / "figures", *files, cache=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1
+    errors = result.stderr.splitlines()
+    assert len(errors) == len(bad)
+    for name in bad:
+        assert sum(str(tmp_path / name) in line for line in errors) == 1
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["image"] for row in rows] == [str(tmp_path / name) for name in good]
+    for row in rows:
+        assert 0 <= float(row["probability"]) <= 1
+        assert 0 <= float(row["x0"]) < float(row["x1"]) <= 1
+        assert 0 <= float(row["y0"]) < float(row["y1"]) <= 1
+    for name in good:
+        with Image.open(tmp_path / "figures" / f"{name.split('.')[0]}.png") as figure:
+            assert figure.width == 4 * 256
+
+    alone = run_module(
+        "masll.predict", "--model", model_folder, "--format", "json", files[2], cache=tmp_path
+    )
+    assert alone.returncode == 0
+    (row,) = json.loads(alone.stdout)
+    assert row["probability"] == pytest.approx(float(rows[0]["probability"]), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_folder_without_a_model_is_one_line(tmp_path):
+    result = run_module("masll.predict", "--model", tmp_path, "x.jpg", cache=tmp_path)
+    assert_one_line_error(result, str(tmp_path), "holds no readable model")

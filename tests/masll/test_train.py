@@ -1,0 +1,65 @@
+"""`python -m masll.train`: one configuration, without Ray, resumable."""
+
+import csv
+
+import pytest
+import safetensors.torch
+import torch
+
+from masll import load_model
+from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
+
+pytestmark = pytest.mark.slow
+SMALL = (
+    f"--backbone {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 --batch-size 8"
+).split()
+
+
+def train(cache, *arguments):
+    return run_module("masll.train", *SMALL, *arguments, cache=cache)
+
+
+def test_a_run_cut_short_and_resumed_ends_with_the_same_weights(isic_master, cache, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    common = ["--data", isic_master, "--epochs", 3]
+    result = train(cache, *common, "--out", whole)
+    assert result.returncode == 0, result.stderr
+    assert [line.split()[1] for line in result.stdout.splitlines()[:3]] == ["1", "2", "3"]
+
+    # What a kill after the first epoch leaves behind: the state of that epoch and no model.
+    from masll.config import ModelConfig, TrainConfig
+    from masll.data import find_source, open_store
+    from masll.training import Trainer
+
+    state = torch.load(whole / "training.pt", weights_only=True)
+    store = open_store(find_source(str(isic_master)), 48, cache=cache)
+    trainer = Trainer(
+        ModelConfig(**state["question"]["model"]), TrainConfig(**state["question"]["training"]),
+        store.split("train"), store.split("validation"), torch.device("cpu"),
+    )  # fmt: skip
+    first = trainer.run_epoch()
+    parts.mkdir()
+    kept = {**state, "trainer": trainer.state_dict(), "results": [vars(first)]}
+    torch.save(kept, parts / "training.pt")
+
+    assert train(cache, *common, "--out", parts, "--resume").returncode == 0
+    weights = [safetensors.torch.load_file(f / "model.safetensors") for f in (whole, parts)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    rows = [list(csv.DictReader((f / "epochs.csv").open())) for f in (whole, parts)]
+    for a, b in zip(*rows, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+    assert load_model(parts).source_size == 48
+
+
+def test_bad_input_is_one_line(isic_master, cache, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("x")
+    for arguments, word in [
+        (["--out", tmp_path / "full"], "is not empty"),
+        (["--out", tmp_path / "new", "--resume"], "no run to resume"),
+        (["--out", tmp_path / "new", "--lr", "-1"], "lr must be positive"),
+        (["--out", tmp_path / "new", "--source-size", 16], "--source-size 16"),
+        ([], "--out"),
+    ]:
+        assert_one_line_error(train(cache, "--data", isic_master, *arguments), word)
+    assert not (tmp_path / "new").exists()
