@@ -129,10 +129,9 @@ def keep_largest(mask: Tensor) -> Tensor:
 def scale_boxes(boxes: Tensor, map_shape: tuple[int, int] | torch.Size, source_size: int) -> Tensor:
     """Boxes in cells of an (H, W) map as boxes in pixels, rounded outwards: int64 (B, 4)."""
     height, width = map_shape
-    cells = torch.tensor([width, height, width, height], device=boxes.device)
-    scaled = boxes * source_size
-    outwards = torch.tensor([0, 0, 1, 1], device=boxes.device) * (cells - 1)
-    return torch.div(scaled + outwards, cells, rounding_mode="floor")
+    x0, y0, x1, y1 = (boxes * source_size).unbind(1)  # (B,) each
+    right, bottom = x1 + (width - 1), y1 + (height - 1)  # so that // rounds them up
+    return torch.stack([x0 // width, y0 // height, right // width, bottom // height], dim=1)
 
 
 def adjust_boxes(boxes: Tensor, source_size: int, rule: BoxRule) -> Tensor:
@@ -176,7 +175,8 @@ def resize(images: Tensor, size: int) -> Tensor:
     batch, _, height, width = images.shape
     if height == width == size:
         return images
-    whole = torch.tensor([[0, 0, width, height]], device=images.device).expand(batch, 4)
+    whole = images.new_zeros(batch, 4)
+    whole[:, 2], whole[:, 3] = width, height
     return crop_and_resize(images, whole, size)
 
 

@@ -103,6 +103,8 @@ class Trainer:
             build_model(model_config).to(device).to(memory_format=torch.channels_last)
         )
         self.model.source_size = train.images.shape[1]
+        self._mean = torch.tensor(self.model.mean, device=device).view(3, 1, 1) * 255
+        self._std = torch.tensor(self.model.std, device=device).view(3, 1, 1) * 255
         settings = {"momentum": 0.9} if train_config.optimizer == "sgd" else {}
         self.optimizer = create_optimizer_v2(
             self.model,
@@ -217,7 +219,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             images = rotate_and_flip(self._load(self.train, chosen), draws)
-            labels = torch.from_numpy(self.train.labels[chosen]).to(self.device)
+            labels = self._to_device(self.train.labels[chosen])
             with self._autocast():
                 loss = self._loss(self._run(images), labels)
             self.optimizer.zero_grad(set_to_none=True)
@@ -265,11 +267,14 @@ class Trainer:
 
     def _load(self, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
         """Images of a split, normalised, on the device: (B, 3, S, S) float32."""
-        images = torch.from_numpy(split.images[chosen])  # (B, S, S, 3) uint8
-        images = images.to(self.device).permute(0, 3, 1, 2).float()  # (B, 3, S, S)
-        mean = torch.tensor(self.model.mean, device=self.device).view(3, 1, 1) * 255
-        std = torch.tensor(self.model.std, device=self.device).view(3, 1, 1) * 255
-        return ((images - mean) / std).contiguous()
+        images = self._to_device(split.images[chosen]).permute(0, 3, 1, 2)  # (B, 3, S, S) uint8
+        return ((images.float() - self._mean) / self._std).contiguous()
+
+    def _to_device(self, values: npt.NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        if self.device.type == "cuda":  # a copy from pinned memory does not hold up the host
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda")

@@ -274,3 +274,14 @@ def test_a_larger_component_wins_over_a_hotter_one():
         [0, 3, 2, 6]
     ]
     assert localize(features, 1.0, 6).boxes.tolist() == [[0, 0, 6, 6]]
+
+
+@pytest.mark.parametrize("rule", [BoxRule(), BoxRule(16, True, 0.1, 0.2, True)])
+def test_nothing_is_copied_to_the_host(rule):
+    # A meta tensor has no values: whatever asks for one raises.
+    features = torch.empty(3, 8, 6, 6, device="meta")
+    images = torch.empty(3, 3, 64, 64, device="meta")
+    found = localize(features, 1.0, 64, rule)
+    assert found.boxes.shape == (3, 4) and found.boxes.dtype == torch.int64
+    assert crop_and_resize(images, found.boxes, 32).shape == (3, 3, 32, 32)
+    assert resize(images, 16).shape == (3, 3, 16, 16)

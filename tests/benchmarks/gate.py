@@ -1,0 +1,84 @@
+"""How a new gate starts out: loss curves of concat-fusion and gated-fusion over the learning rates.
+
+    python tests/benchmarks/gate.py --data ISIC2017 --out gate.png
+
+The same images in the same order from the same weights; `gated, bias 0` is the gate as PyTorch's
+zeros would start it, adding half of the features to themselves.
+"""
+
+import argparse
+import statistics
+
+import torch
+from matplotlib.figure import Figure
+
+from masll import ModelConfig, build_model
+from masll.augment import rotate_and_flip
+from masll.data import find_source, open_store
+from masll.training import classification_loss
+
+ARMS = {"concat-fusion": None, "gated-fusion": None, "gated, bias 0": 0.0}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", default="synthetic")
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--rates", nargs="+", type=float, default=[0.005, 0.03, 0.1])
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--out", help="PNG to draw the curves into")
+    given = parser.parse_args()
+    store = open_store(find_source(given.data), 128)
+    curves = {
+        (rate, arm): losses(arm, rate, given.steps, given.backbone, store)
+        for rate in given.rates
+        for arm in ARMS
+    }
+    print("rate   arm              mean loss by quarter            highest")
+    for (rate, arm), curve in curves.items():
+        quarter = len(curve) // 4
+        means = [statistics.mean(curve[i * quarter : (i + 1) * quarter]) for i in range(4)]
+        shown = "  ".join(f"{mean:6.3f}" for mean in means)
+        print(f"{rate:<7g}{arm:<16} {shown}   {max(curve):7.3f}")
+    if given.out:
+        draw(curves, given.rates, given.out)
+
+
+def losses(arm: str, rate: float, steps: int, backbone: str, store) -> list[float]:
+    torch.manual_seed(0)
+    variant = "concat-fusion" if arm == "concat-fusion" else "gated-fusion"
+    model = build_model(ModelConfig(variant=variant, backbone=backbone, image_size=64))
+    if ARMS[arm] is not None:
+        torch.nn.init.constant_(model.fusion.weigh.bias, ARMS[arm])
+    train = store.split("train")
+    draws = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=1e-4)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.mean, model.std))
+    curve = []
+    for _ in range(steps):
+        chosen = torch.randint(len(train), (15,), generator=draws).numpy()
+        images = (torch.from_numpy(train.images[chosen]).permute(0, 3, 1, 2) / 255 - mean) / std
+        labels = torch.from_numpy(train.labels[chosen])
+        loss = classification_loss(model(rotate_and_flip(images.contiguous(), draws)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        curve.append(loss.item())
+    return curve
+
+
+def draw(curves: dict, rates: list[float], path: str) -> None:
+    figure = Figure(figsize=(4 * len(rates), 3), layout="constrained")
+    for axes, rate in zip(figure.subplots(1, len(rates), squeeze=False)[0], rates, strict=True):
+        for arm in ARMS:
+            axes.plot(curves[rate, arm], label=arm)
+        axes.set(title=f"learning rate {rate:g}", xlabel="step", ylim=(0, 3))
+    figure.axes[0].set_ylabel("training loss")
+    figure.axes[0].legend()
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
