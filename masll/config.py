@@ -70,6 +70,8 @@ class TrainConfig:
             if not 0 < getattr(self, name) < math.inf:
                 value = getattr(self, name)
                 raise InputError(f"{name.replace('_', ' ')} must be positive, got {value}")
+        if self.seed < 0:
+            raise InputError(f"seed must be 0 or more, got {self.seed}")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup must be a share from 0 to below 1, got {self.warmup}")
         if not 0 <= self.label_smoothing < 1:

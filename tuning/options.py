@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from masll.cli import check_choice, option
+from masll.config import ModelConfig, TrainConfig
 from masll.errors import InputError
 from masll.variants import VARIANTS
 
@@ -98,6 +99,9 @@ class SearchOptions:
                 "crops are cut from the source, so make it as large at least"
             )
         parse_time(self.time_budget)
+        # What every trial would be refused for is refused here.
+        ModelConfig(image_size=self.image_size)
+        TrainConfig(epochs=self.epochs, batch_size=self.batch_size, seed=self.seed)
 
     @property
     def source_pixels(self) -> int:

@@ -60,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         options = resolve(given)
         space = load_space(options.space)
     folder = Path(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--study {folder} is a file; name a folder")
     if not resume and folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; add --resume to go on with the study in it, "
                          "or name another folder")  # fmt: skip
@@ -85,8 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
     if dry_run:
         _print_plan(plan, options, console)
         return 0
-    write_spec(folder, spec)
     with engine.ray_session(options) as slots:
+        write_spec(folder, spec)
         console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
         job = engine.Job(
             store=str(store.folder.resolve()),

@@ -51,11 +51,20 @@ def make_spec(options: SearchOptions, space: Space, store: ImageStore) -> dict[s
 
 
 def write_spec(folder: Path, spec: dict[str, Any]) -> None:
-    """Write STUDY/spec.json, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write STUDY/spec.json, whole or not at all.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
     partial = folder / ".spec.json.partial"
-    partial.write_text(json.dumps(spec, indent=2) + "\n")
-    partial.replace(folder / "spec.json")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(spec, indent=2) + "\n")
+        partial.replace(folder / "spec.json")
+    except OSError as error:
+        raise InputError(
+            f"cannot write the study {folder}: {error.strerror}; name another folder"
+        ) from error
 
 
 def read_spec(folder: Path) -> dict[str, Any]:
@@ -68,7 +77,8 @@ def read_spec(folder: Path) -> dict[str, Any]:
     try:
         spec = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"no study in '{folder}': {path} cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"no study in '{folder}': {path.name}: {reason}") from error
     if spec.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema_version {spec.get('schema_version')}, this program reads "

@@ -73,7 +73,7 @@ class Isic2017:
             raise InputError(f"cannot read {path}: {reason}; replace the file") from error
         return Picture(image, mask, hashlib.sha256(content).hexdigest())
 
-    def _read_split(self, split: str) -> Iterator[Record]:
+    def _read_split(self, split: str) -> list[Record]:
         images = self.folder / f"{_OFFICIAL_NAMES[split]}_Data"
         table = self.folder / f"{_OFFICIAL_NAMES[split]}_Part3_GroundTruth.csv"
         if not images.is_dir():
@@ -81,31 +81,41 @@ class Isic2017:
         if not table.is_file():
             raise InputError(f"{self.folder} has no file {table.name}; see README, 'ISIC 2017'")
         present = {path.stem for path in images.glob("*.jpg")}
-        seen: set[str] = set()
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines)
-            columns = rows.fieldnames or []
-            for column in ("image_id", "melanoma"):
-                if column not in columns:
-                    raise InputError(
-                        f"{table.name} has no column '{column}'{suggestion(column, columns)}; "
-                        f"its first line names: {', '.join(columns) or 'nothing'}"
-                    )
-            for number, row in enumerate(rows, start=2):
-                where = f"{table.name}, row {number}"
-                image_id, label = row["image_id"] or "", (row["melanoma"] or "").strip()
-                if not re.fullmatch(r"\w+", image_id):
-                    raise InputError(f"{where}: image_id must be a plain name, got '{image_id}'")
-                if image_id in seen:
-                    raise InputError(f"{where}: {image_id} stands twice; remove one of the rows")
-                if label not in _LABEL:
-                    raise InputError(f"{where}: melanoma must be 0 or 1, got '{label}'")
-                if image_id not in present:
-                    raise InputError(f"{where}: there is no {images.name}/{image_id}.jpg")
-                seen.add(image_id)
-                yield Record(image_id, _LABEL[label], split)
-        if not seen:
+        try:
+            with table.open(newline="", encoding="utf-8-sig") as lines:
+                records = list(_read_rows(csv.DictReader(lines), table.name, images, present))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{table} is no CSV file in UTF-8: {error}") from error
+        if not records:
             raise InputError(f"{table.name} has no rows; every split needs images")
+        return [Record(image_id, label, split) for image_id, label in records]
+
+
+def _read_rows(
+    rows: csv.DictReader, table: str, images: Path, present: set[str]
+) -> Iterator[tuple[str, int]]:
+    """Image id and label of each row of a ground truth, checked against the images there are."""
+    columns = rows.fieldnames or []
+    for column in ("image_id", "melanoma"):
+        if column not in columns:
+            raise InputError(
+                f"{table} has no column '{column}'{suggestion(column, columns)}; "
+                f"its first line names: {', '.join(columns) or 'nothing'}"
+            )
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=2):
+        where = f"{table}, row {number}"
+        image_id, label = row["image_id"] or "", (row["melanoma"] or "").strip()
+        if not re.fullmatch(r"\w+", image_id):
+            raise InputError(f"{where}: image_id must be a plain name, got '{image_id}'")
+        if image_id in seen:
+            raise InputError(f"{where}: {image_id} stands twice; remove one of the rows")
+        if label not in _LABEL:
+            raise InputError(f"{where}: melanoma must be 0 or 1, got '{label}'")
+        if image_id not in present:
+            raise InputError(f"{where}: there is no {images.name}/{image_id}.jpg")
+        seen.add(image_id)
+        yield image_id, _LABEL[label]
 
 
 def read_square(content: bytes, size: int) -> np.ndarray:

@@ -238,6 +238,13 @@ def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path):
     refused("--varaints", "baseline", words=["--varaints", "did you mean '--variants'"])
     refused("--source-size", 16, words=["--source-size 16", "--image-size 32"])
     refused("--time-budget", "soon", words=["soon", "90m"])
+    refused("--image-size", 8, words=["image size 8"])
+    refused("--seed", -1, words=["seed", "-1"])
+    refused("--backbones", "efficientformer_l1", words=["efficientformer_l1", "no map"])
+    refused("--cpus-per-trial", 4096, words=["--cpus-per-trial 4096"])
+    (tmp_path / "file").write_text("")
+    refused("--study", tmp_path / "file", words=["is a file"])
+    refused("--data", isic_folder, "--study", tmp_path / "file" / "x", words=["Not a directory"])
     image = isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg"
     content = image.read_bytes()
     image.write_bytes(content[:500])

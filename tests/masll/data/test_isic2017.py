@@ -84,6 +84,12 @@ def test_a_faulty_row_is_named(isic_folder, old, new, words):
         assert word in str(caught.value)
 
 
+def test_a_table_that_is_no_text_is_named(isic_folder):
+    (isic_folder / TABLE).write_bytes(bytes(range(128, 256)))
+    with pytest.raises(InputError, match=f"{TABLE} is no CSV"):
+        Isic2017(isic_folder)
+
+
 def test_missing_parts_are_named(isic_folder, tmp_path):
     with pytest.raises(InputError, match="no data folder 'nowhere'"):
         find_source("nowhere")
