@@ -125,7 +125,7 @@ class ArmPlan:
             if number is not None:
                 # Search trials run with `seed` itself: the confirmation draws afresh.
                 seed = self.seed + 1 + number
-                trial = Trial(self.arm, "confirm", number, seed, self.best.params)
+                trial = Trial(self.arm, "confirm", number, seed, self._confirmed_params(self.best))
         if trial is not None:
             self.running[trial.trial_id] = trial
         return trial
@@ -177,6 +177,15 @@ class ArmPlan:
         trial = Trial(self.arm, "search", number, self.seed, dict(asked.params))
         self._asked[trial.trial_id] = asked
         return trial
+
+    def _confirmed_params(self, best: Finished) -> Mapping[str, Any]:
+        """The best hyperparameters as they were when the arm's confirmation began.
+
+        A search that goes on later may find better ones, but the test set has been opened.
+        """
+        begun: list[Finished | Trial] = [*self.finished, *self.running.values()]
+        confirmed = [one.params for one in begun if one.stage == "confirm"]
+        return confirmed[0] if confirmed else best.params
 
     def _next_number(self, stage: str, budget: int) -> int | None:
         taken = {t.number for t in self.running.values() if t.stage == stage}

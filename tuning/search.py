@@ -60,21 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         options = resolve(given)
         space = load_space(options.space)
     folder = Path(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--study {folder} is a file; name a folder")
-    if not resume and folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty; add --resume to go on with the study in it, "
-                         "or name another folder")  # fmt: skip
-    if options.address is None:
-        find_slots(options, *this_machine())
-    # timm and Ray take seconds to import: not to be paid for a misspelt option.
-    from masll.backbones import feature_layout, imagenet_weights
-    from tuning import engine
-
-    for backbone in options.backbones:
-        feature_layout(backbone, options.image_size)
-        if options.pretrained:
-            imagenet_weights(backbone)
+    _check_folder(folder, resume)
+    _check_machine_and_networks(options)
     console = Console()
     store = _open_store(options, console)
     if resume:
@@ -87,12 +74,37 @@ def main(arguments: list[str] | None = None) -> int:
     if dry_run:
         _print_plan(plan, options, console)
         return 0
+    _train(plan, rows, spec, options, store, console)
+    if not plan.done:
+        console.print(
+            "stopped; everything finished is kept. Go on with:\n"
+            f"  python -m tuning.search --study {folder} --resume",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 130
+    return _report(plan, folder, console)
+
+
+def _train(
+    plan: StudyPlan,
+    rows: StudyRows,
+    spec: dict[str, Any],
+    options: SearchOptions,
+    store: ImageStore,
+    console: Console,
+) -> None:
+    """Run what is left of the plan on Ray, with its progress on the console."""
+    from tuning import engine
+
     with engine.ray_session(options) as slots:
-        write_spec(folder, spec)
-        console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
+        write_spec(rows.folder, spec)  # from here on there is a study
+        console.print(
+            f"study {rows.folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True
+        )
         job = engine.Job(
             store=str(store.folder.resolve()),
-            models=str((folder / "models").resolve()),
+            models=str((rows.folder / "models").resolve()),
             epochs=options.epochs,
             batch_size=options.batch_size,
             image_size=options.image_size,
@@ -109,15 +121,6 @@ def main(arguments: list[str] | None = None) -> int:
                 search_seconds=parse_time(options.time_budget),
                 on_finished=view.finished,
             )
-    if not plan.done:
-        console.print(
-            "stopped; everything finished is kept. Go on with:\n"
-            f"  python -m tuning.search --study {folder} --resume",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return 130
-    return _report(plan, folder, console)
 
 
 def _parse(arguments: list[str] | None) -> dict[str, Any]:
@@ -137,6 +140,29 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
     if given.get("data", "synthetic") != "synthetic":
         given["data"] = str(Path(given["data"]).resolve())  # --resume may come from elsewhere
     return given
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--study {folder} is a file; name a folder")
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} is not empty; add --resume to go on with the study in it, "
+            "or name another folder"
+        )
+
+
+def _check_machine_and_networks(options: SearchOptions) -> None:
+    """Find what would fail every trial before anything starts: slots, backbones, weights."""
+    if options.address is None:
+        find_slots(options, *this_machine())
+    # timm and Ray take seconds to import: not to be paid for a misspelt option.
+    from masll.backbones import feature_layout, imagenet_weights
+
+    for backbone in options.backbones:
+        feature_layout(backbone, options.image_size)
+        if options.pretrained:
+            imagenet_weights(backbone)
 
 
 def _open_store(options: SearchOptions, console: Console) -> ImageStore:

@@ -202,6 +202,19 @@ def test_a_raised_budget_goes_on_searching():
     assert [more.next().number, more.next().number] == [3, 4] and more.next() is None
 
 
+def test_seeds_added_later_are_confirmed_with_the_same_hyperparameters():
+    plan = arm_plan(trials=1, seeds=1)
+    ended = [train(plan, plan.next()) for _ in range(2)]
+    assert plan.done
+    more = arm_plan(trials=12, seeds=2)
+    for one in ended:
+        more.replay(one)
+    while (trial := more.next()).stage == "search":
+        train(more, trial)
+    assert more.best.number != 0, "a longer search has found something better"
+    assert trial.params == ended[1].params, "but the test set was opened with these"
+
+
 def test_ending_the_search_confirms_what_there_is():
     plan = study_plan()
     run_all(plan, 7)
