@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from masll.errors import InputError
+from masll.localization import threshold_mask
 from masll.model import Masll
 
 _LINE = (64, 224, 208)  # turquoise: far from skin and lesion, for colour-blind readers too
@@ -72,7 +73,7 @@ def draw_view(
             (corners[0], corners[1], corners[2] - 1, corners[3] - 1), outline=_LINE, width=3
         )
         heat = activation / max(float(activation.max()), 1e-12)
-        mask = activation >= threshold_scale * activation.mean()
+        mask = threshold_mask(torch.from_numpy(activation)[None], threshold_scale)[0].numpy()
         width, height = image.size
         crop = image.crop(
             (round(box[0] * width), round(box[1] * height),

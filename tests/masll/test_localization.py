@@ -131,6 +131,26 @@ def test_flipping_the_mask_flips_the_box(values):
     assert torch.equal(mask_to_box(mask.transpose(1, 2)), torch.stack([y0, x0, y1, x1], dim=1))
 
 
+@given(masks, st.integers(0, 5), st.integers(0, 5))
+def test_shifting_the_mask_shifts_the_box(values, right, down):
+    mask = torch.from_numpy(values)
+    shifted = torch.nn.functional.pad(mask, (right, 0, down, 0))
+    some = mask.any(dim=(1, 2))
+    moved = mask_to_box(mask) + torch.tensor([right, down, right, down])
+    assert torch.equal(mask_to_box(shifted)[some], moved[some])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.5, 2.5), st.sampled_from([torch.float32, torch.float64]))
+def test_localizing_a_batch_equals_one_by_one_in_both_precisions(seed, scale, dtype):
+    features = torch.randn(4, 6, 5, 7, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    together = localize(features, scale, 64)
+    for i in range(4):
+        alone = localize(features[i : i + 1], scale, 64)
+        assert torch.equal(alone.boxes[0], together.boxes[i])
+        assert torch.equal(alone.activation_map[0], together.activation_map[i])
+
+
 @given(masks)
 def test_a_batch_equals_one_by_one(values):
     mask = torch.from_numpy(values)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from masll import InputError
+from masll import InputError, ModelConfig
+from masll.config import TrainConfig
 from tuning.space import DEFAULT_SPACE, load_space, of_variant, split_params
 
 
@@ -49,6 +50,41 @@ def test_a_file_changes_and_adds_parameters(write):
     assert [p.name for p in of_variant(space, "baseline")] == [
         "lr", "optimizer", "warmup", "batch_size",
     ]  # fmt: skip
+
+
+def test_every_option_beyond_the_paper_can_be_searched(write):
+    space = load_space(write("""
+        [shared_backbone]
+        type = "choice"
+        choices = [false, true]
+        [largest_component]
+        type = "choice"
+        choices = [false, true]
+        [square_box]
+        type = "choice"
+        choices = [false, true]
+        [map_size]
+        type = "choice"
+        choices = [0, 16, 32]
+        [box_padding]
+        low = 0.0
+        high = 0.3
+        [min_box_side]
+        low = 0.0
+        high = 0.5
+        [label_smoothing]
+        low = 0.0
+        high = 0.2
+        [class_weights]
+        type = "choice"
+        choices = [false, true]
+    """))  # fmt: skip
+    for_gated = {p.name: p.default for p in of_variant(space, "gated-fusion")}
+    assert len(for_gated) == 10
+    model, training = split_params(for_gated)
+    assert ModelConfig(**model) == ModelConfig() and TrainConfig(**training) == TrainConfig()
+    for_baseline = [p.name for p in of_variant(space, "baseline")]
+    assert for_baseline == ["lr", "label_smoothing", "class_weights"]
 
 
 def test_parameters_go_to_the_model_or_to_the_training():
