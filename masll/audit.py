@@ -24,6 +24,7 @@ from masll.training import find_device
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 _BATCH = 50
+_BOX_OPTIONS = {"map_size", "largest_component", "box_padding", "min_box_side", "square_box"}
 _GRID = 16  # of candidate corners for the best constant box
 
 _EPILOG = """\
@@ -31,7 +32,7 @@ examples:
   python -m masll.audit --data ISIC2017 --backbone efficientnet_lite0 --image-size 256 --out audit
       the localizer with ImageNet weights and no training
   python -m masll.audit --data ISIC2017 --model studies/first/models/gated-fusion/resnet18/seed-1
-      a trained one
+      a trained one; box options such as --largest-component replace its own
 """
 
 
@@ -54,7 +55,7 @@ class AuditOptions:
     """What to audit, on which images."""
 
     model: str | None = option(
-        None, "folder of a trained model; without it, one with ImageNet weights", metavar="DIR"
+        None, "folder of a trained model (default: ImageNet weights, untrained)", metavar="DIR"
     )
     data: str = option("synthetic", "images with lesion masks", metavar="PATH")
     split: str = option("validation", "which images", choices=("train", "validation", "test"))
@@ -172,14 +173,23 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=_EPILOG,
     )
     add_options(parser, AuditOptions)
-    add_options(parser, ModelConfig, skip=("variant", "threshold_scale", "shared_backbone"))
-    given = parser.parse_args(arguments)
-    asked = options_from(given, AuditOptions)
+    no_part_in_localization = ("variant", "threshold_scale", "shared_backbone")
+    add_options(parser, ModelConfig, skip=no_part_in_localization, suppress_defaults=True)
+    namespace = parser.parse_args(arguments)
+    asked = options_from(namespace, AuditOptions)
+    names = {field.name for field in dataclasses.fields(ModelConfig)}
+    given = {name: value for name, value in vars(namespace).items() if name in names}
     if asked.model is not None:
+        fixed = sorted(set(given) - _BOX_OPTIONS)
+        if fixed:
+            flag = "--" + fixed[0].replace("_", "-")
+            raise InputError(
+                f"{flag} is the trained model's own; leave it out, or leave --model out"
+            )
         model = load_model(asked.model)
+        model.config = dataclasses.replace(model.config, **given)
     else:
-        model = build_model(options_from(given, ModelConfig))
-        model.source_size = max(model.config.image_size, 256)
+        model = build_model(ModelConfig(**given))
     store = open_store(find_source(asked.data), model.source_size)
     rows = audit(model.to(find_device(asked.device)), store.split(asked.split), asked.scales)
     print("box             IoU  lesion inside  box is lesion  area  fallback")

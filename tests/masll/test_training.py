@@ -188,11 +188,11 @@ def test_options_beyond_the_paper_train_too(store):
 # Recorded with torch 2.14.1 on the CPU. A change that is not meant to alter results must not
 # alter these; one that is says so, and records them anew.
 PINNED = {
-    "baseline": [0.69518, 0.44351, 0.26759, 0.17279],
-    "global-only": [0.7305, 0.44893, 0.26539, 0.16447],
-    "local-only": [1.29713, 1.01984, 0.59916, 0.47871],
-    "concat-fusion": [0.76783, 0.48748, 0.42903, 0.36254],
-    "gated-fusion": [0.74859, 0.39382, 0.28651, 0.21041],
+    "baseline": [0.67356, 0.42745, 0.25784, 0.16938],
+    "global-only": [0.7442, 0.46085, 0.27592, 0.17103],
+    "local-only": [1.46299, 1.0703, 0.68155, 0.53268],
+    "concat-fusion": [0.77018, 0.49306, 0.3157, 0.20036],
+    "gated-fusion": [0.72852, 0.45405, 0.21948, 0.12502],
 }
 
 
