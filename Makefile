@@ -25,7 +25,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 bench: $(READY)  ## what the parts of the network cost, as ratios
-	$(BIN)/python tests/benchmarks/step.py
+	$(BIN)/python -m tests.benchmarks.step
 
 format: $(READY)  ## let ruff put the code in order
 	$(BIN)/ruff check --fix

@@ -5,6 +5,7 @@ between epochs is the weights, the optimizer and the best epoch so far.
 """
 
 import copy
+import ctypes
 import dataclasses
 import functools
 import itertools
@@ -24,6 +25,7 @@ from torch import Tensor
 from masll.augment import rotate_and_flip
 from masll.config import ModelConfig, TrainConfig
 from masll.data import Split
+from masll.errors import InputError
 from masll.localization import box_area
 from masll.metrics import binary_metrics
 from masll.model import Masll, Output, build_model
@@ -94,6 +96,8 @@ class Trainer:
         *,
         keep_best_weights: bool = True,
     ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         torch.manual_seed(train_config.seed)
         self.config = train_config
         self.train, self.validation = train, validation
@@ -105,14 +109,7 @@ class Trainer:
         self.model.source_size = train.images.shape[1]
         self._mean = torch.tensor(self.model.mean, device=device).view(3, 1, 1) * 255
         self._std = torch.tensor(self.model.std, device=device).view(3, 1, 1) * 255
-        settings = {"momentum": 0.9} if train_config.optimizer == "sgd" else {}
-        self.optimizer = create_optimizer_v2(
-            self.model,
-            opt=train_config.optimizer,
-            lr=train_config.lr,
-            weight_decay=train_config.weight_decay,
-            **settings,
-        )
+        self.optimizer = make_optimizer(self.model, train_config)
         self._run = torch.compile(self.model) if train_config.compile else self.model
         weights = balanced_weights(train.labels).to(device) if train_config.class_weights else None
         self._loss = functools.partial(
@@ -280,6 +277,19 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda")
 
 
+def make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer of a configuration; weight decay spares biases and norms."""
+    settings = {"momentum": 0.9} if config.optimizer == "sgd" else {}
+    return create_optimizer_v2(
+        model,
+        opt=config.optimizer,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        fused=True,  # one pass over the weights: a third of the time, on the CPU too
+        **settings,
+    )
+
+
 def classification_loss(
     out: Output, labels: Tensor, class_weights: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
@@ -322,10 +332,37 @@ def mean_box_area(boxes: npt.NDArray[np.float64] | None) -> float | None:
 
 
 def find_device(name: str = "auto") -> torch.device:
-    """`auto` is the first GPU, or the CPU where there is none."""
+    """`auto` is the first GPU, or the CPU where there is none.
+
+    Raises:
+        InputError: PyTorch has no such device here.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(f"no device '{name}' here; use auto or cpu") from error
+    return device
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what a training step frees for the next one, for the whole process.
+
+    By default glibc hands large tensors back to the system and asks for them again, page by page:
+    a quarter of a step's time on the CPU. Elsewhere than on glibc this does nothing.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return
+    for parameter, value in (
+        (-4, 0),  # M_MMAP_MAX: no mappings of their own for large blocks
+        (-1, 2**31 - 1),  # M_TRIM_THRESHOLD: do not shrink the heap
+        (-2, 64 * 2**20),  # M_TOP_PAD: grow it in large steps
+    ):
+        libc.mallopt(parameter, value)
 
 
 def _batches(order: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -1,6 +1,6 @@
 """How a new gate starts out: loss curves of concat-fusion and gated-fusion over the learning rates.
 
-    python tests/benchmarks/gate.py --data ISIC2017 --out gate.png
+    python -m tests.benchmarks.gate --data ISIC2017 --out gate.png
 
 The same images in the same order from the same weights; `gated, bias 0` is the gate as PyTorch's
 zeros would start it, adding half of the features to themselves.
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from masll import ModelConfig, build_model
 from masll.augment import rotate_and_flip
 from masll.data import find_source, open_store
-from masll.training import classification_loss
+from masll.training import classification_loss, keep_freed_memory
 
 ARMS = {"concat-fusion": None, "gated-fusion": None, "gated, bias 0": 0.0}
 
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--out", help="PNG to draw the curves into")
     given = parser.parse_args()
+    keep_freed_memory()
     store = open_store(find_source(given.data), 128)
     curves = {
         (rate, arm): losses(arm, rate, given.steps, given.backbone, store)

@@ -1,7 +1,7 @@
 """What the parts cost: a gated-fusion step against two baseline steps, and localization within it.
 
-    python tests/benchmarks/step.py                      # resnet18 and efficientnet_lite0
-    python tests/benchmarks/step.py --image-size 224 --repeats 20
+    python -m tests.benchmarks.step                      # resnet18 and efficientnet_lite0
+    python -m tests.benchmarks.step --image-size 224 --repeats 20
 
 Steps of the two variants alternate, so that a machine whose speed drifts slows both alike; the
 figures are medians of ratios within one run. Target: at most 1.05, and 2 %.
@@ -15,8 +15,9 @@ from collections.abc import Callable
 import torch
 
 from masll import ModelConfig, build_model
+from masll.config import TrainConfig
 from masll.localization import crop_and_resize
-from masll.training import classification_loss, find_device
+from masll.training import classification_loss, find_device, keep_freed_memory, make_optimizer
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     device = find_device()
+    keep_freed_memory()
     print(f"{device}, {given.threads} threads, batch {given.batch_size}, {given.image_size} pixels")
     for backbone in given.backbones:
         measure(backbone, given.image_size, given.batch_size, given.repeats, device)
@@ -72,7 +74,7 @@ def measure(backbone: str, size: int, batch: int, repeats: int, device: torch.de
 def stepper(
     model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor
 ) -> Callable[[], None]:
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    optimizer = make_optimizer(model, TrainConfig())
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
