@@ -189,10 +189,10 @@ def test_options_beyond_the_paper_train_too(store):
 # alter these; one that is says so, and records them anew.
 PINNED = {
     "baseline": [0.67356, 0.42745, 0.25784, 0.16938],
-    "global-only": [0.7442, 0.46085, 0.27592, 0.17103],
-    "local-only": [1.46299, 1.0703, 0.68155, 0.53268],
+    "global-only": [0.7394, 0.48489, 0.30287, 0.19452],
+    "local-only": [1.45714, 1.08224, 0.70496, 0.55168],
     "concat-fusion": [0.77018, 0.49306, 0.3157, 0.20036],
-    "gated-fusion": [0.72852, 0.45405, 0.21948, 0.12502],
+    "gated-fusion": [0.72583, 0.47334, 0.26068, 0.146],
 }
 
 
