@@ -69,7 +69,7 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
     """Rows for the trivial boxes, then for the model's boxes at each scale.
 
     Raises:
-        InputError: the split has no lesion masks, or the model no localizer.
+        InputError: the split has no lesion masks.
     """
     if split.masks is None:
         raise InputError(f"the {split.name} images have no lesion masks; choose another --split")

@@ -81,6 +81,7 @@ class Trainer:
 
     Attributes:
         epoch: epochs done so far.
+        diverged: whether a loss or score was not finite, which ends the training.
         best: the result of the epoch with the highest validation AUC, the earliest of equals.
         best_validation: that epoch's predictions on the validation split.
         best_weights: that epoch's weights, on the CPU; None if `keep_best_weights` is off.
@@ -117,8 +118,9 @@ class Trainer:
             class_weights=weights,
             label_smoothing=train_config.label_smoothing,
         )
-        self.steps_per_epoch = math.ceil(len(train) / train_config.batch_size)
+        self.steps_per_epoch = len([*_batches(np.arange(len(train)), train_config.batch_size)])
         self.epoch = 0
+        self.diverged = False
         self.best: EpochResult | None = None
         self.best_validation: Predictions | None = None
         self.best_weights: dict[str, Tensor] | None = None
@@ -127,8 +129,6 @@ class Trainer:
     def done(self) -> bool:
         """Whether all epochs are over, or going on is pointless as the loss is not finite."""
         return self.epoch >= self.config.epochs or self.diverged
-
-    diverged = False
 
     def run_epoch(self) -> EpochResult:
         """Train for one epoch, evaluate on the validation split, remember the best."""
