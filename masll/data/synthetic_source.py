@@ -7,7 +7,7 @@ from masll.data import synthetic
 from masll.data.sources import Picture, Record
 
 # Sized for a demonstration of a few minutes on two cores.
-_COUNTS = {"train": 360, "validation": 150, "test": 300}
+_COUNTS = {"train": 320, "validation": 120, "test": 250}
 
 
 class SyntheticSource:
