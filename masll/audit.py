@@ -16,7 +16,9 @@ from torch import Tensor
 
 from masll.cli import Parser, add_options, option, options_from, run
 from masll.config import ModelConfig
-from masll.data import Split, find_source, open_store
+from masll.data import Split
+from masll.data.prepare import prepare
+from masll.data.store import DataOptions
 from masll.errors import InputError
 from masll.localization import activation_map, localize, mask_to_box, resize
 from masll.model import Masll, box_rule, build_model, load_model
@@ -71,9 +73,11 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
     Raises:
         InputError: the split has no lesion masks.
     """
-    if split.masks is None:
+    if split.masks is None or split.masked is None:
         raise InputError(f"the {split.name} images have no lesion masks; choose another --split")
-    masks = torch.from_numpy(np.array(split.masks)).bool()  # (N, S, S)
+    there = np.flatnonzero(split.masked)
+    masks = torch.from_numpy(split.masks[there]).bool()  # (N, S, S)
+    split = split.select(there)
     lesions = mask_to_box(masks)  # (N, 4)
     inside = _integral(masks)  # (N, S + 1, S + 1)
     side = masks.shape[1]
@@ -190,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         model.config = dataclasses.replace(model.config, **given)
     else:
         model = build_model(ModelConfig(**given))
-    store = open_store(find_source(asked.data), model.source_size)
+    store = prepare(DataOptions(asked.data, fit=model.fit), model.source_size)
     rows = audit(model.to(find_device(asked.device)), store.split(asked.split), asked.scales)
     print("box             IoU  lesion inside  box is lesion  area  fallback")
     for row in rows:

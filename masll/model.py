@@ -41,12 +41,14 @@ class Masll(nn.Module):
 
     Attributes:
         source_size: side of the images that it was trained on, in pixels.
+        fit: how those became squares: squash, pad or crop.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.source_size = 2 * config.image_size
+        self.fit = "squash"
         parts = PARTS[config.variant]
         weights = find_weights(config)
         self.global_branch = Backbone(config.backbone, config.image_size, weights)
@@ -160,7 +162,8 @@ def save_model(model: Masll, folder: Path) -> None:
     safetensors.torch.save_file(tensors, partial)
     partial.replace(folder / "model.safetensors")
     partial = folder / "config.json.partial"
-    config = dataclasses.asdict(model.config) | {"source_size": model.source_size}
+    of_images = {"source_size": model.source_size, "fit": model.fit}
+    config = dataclasses.asdict(model.config) | of_images
     partial.write_text(json.dumps(config, indent=2) + "\n")
     partial.replace(folder / "config.json")
 
@@ -179,8 +182,8 @@ def load_model(folder: str | Path) -> Masll:
         raise InputError(
             f"{folder} holds no readable model: {error}; name a models/ folder"
         ) from error
-    source_size = config.pop("source_size")
+    source_size, fit = config.pop("source_size"), config.pop("fit", "squash")
     model = Masll(ModelConfig(**{**config, "pretrained": False, "weights": None}))
-    model.source_size = source_size
+    model.source_size, model.fit = source_size, fit
     model.load_state_dict(weights)
     return model.eval()

@@ -1,52 +1,37 @@
-"""Any image file as an upright RGB square, and any model's view of it as a picture."""
+"""An image as a model's input, and the model's view of it as a picture."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from masll.errors import InputError
+from masll.data.reading import frame_of, to_square
 from masll.localization import threshold_mask
 from masll.model import Masll
 
 _LINE = (64, 224, 208)  # turquoise: far from skin and lesion, for colour-blind readers too
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """An image file of any size and mode, turned as its EXIF orientation says, as RGB.
-
-    Sixteen-bit grey values keep their relative brightness. Transparency is dropped.
-
-    Raises:
-        InputError: no such file, or nothing that can be decoded.
-    """
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I") or image.mode == "F":
-                values = np.asarray(image, dtype=np.float64)
-                top = 65535.0 if values.max(initial=0) > 255 else 255.0
-                image = Image.fromarray((values.clip(0, top) * (255 / top)).astype(np.uint8))
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if str(path) in reason:  # Pillow names the file in some messages and not in others
-            reason = "not an image, or cut off" if path.is_file() else "no such file"
-        raise InputError(f"cannot read {path}: {reason}") from error
-
-
 def as_input(images: Sequence[Image.Image], model: Masll) -> Tensor:
-    """Images squashed to the model's source size and normalised: (B, 3, S, S) float32."""
-    size = (model.source_size, model.source_size)
-    squares = [np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in images]
+    """Images as squares of the model's source size, normalised: (B, 3, S, S) float32."""
+    squares = [np.asarray(to_square(image, model.source_size, model.fit)) for image in images]
     batch = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255  # (B, 3, S, S)
     mean = torch.tensor(model.mean).view(3, 1, 1)
     std = torch.tensor(model.std).view(3, 1, 1)
     return (batch - mean) / std
+
+
+def box_on_image(box: Sequence[float], image: Image.Image, fit: str) -> list[float]:
+    """A box as shares of the square that an image became, as shares of the image itself."""
+    frame = frame_of(*image.size, fit)
+    x0, y0, x1, y1 = box
+    xs = [(frame.left + x * frame.width) / image.width for x in (x0, x1)]
+    ys = [(frame.top + y * frame.height) / image.height for y in (y0, y1)]
+    corners = (xs[0], ys[0], xs[1], ys[1])
+    return [min(max(corner, 0.0), 1.0) for corner in corners]
 
 
 def draw_view(

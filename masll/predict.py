@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from masll.cli import Parser, run
+from masll.data.reading import read_rgb, to_square
 from masll.errors import InputError
 from masll.model import Masll, load_model
-from masll.pictures import as_input, draw_view, read_rgb
+from masll.pictures import as_input, box_on_image, draw_view
 from masll.training import find_device
 
 _COLUMNS = ("image", "probability", "x0", "y0", "x1", "y1")
@@ -87,13 +88,16 @@ def predict_files(
     boxes = None if out.boxes is None else (out.boxes.double() / model.source_size).tolist()
     rows = []
     for i, (path, image) in enumerate(zip(readable, images, strict=True)):
-        box = None if boxes is None else boxes[i]
-        corners = dict(zip(_COLUMNS[2:], box or [None] * 4, strict=True))
+        box = None if boxes is None else box_on_image(boxes[i], image, model.fit)
+        corners = dict(zip(_COLUMNS[2:], box or 4 * (None,), strict=True))
         rows.append({"image": str(path), "probability": probabilities[i], **corners})
         if figures is not None:
             maps = out.activation_map
             activation = None if maps is None else maps[i].float().cpu().numpy()
-            view = draw_view(image, probabilities[i], box, activation, model.config.threshold_scale)
+            seen, box = image, None if boxes is None else boxes[i]
+            if model.fit != "squash":
+                seen = to_square(image, max(image.size), model.fit)
+            view = draw_view(seen, probabilities[i], box, activation, model.config.threshold_scale)
             view.save(figures / f"{path.stem}.png")
     return rows
 

@@ -10,7 +10,8 @@ import torch
 
 from masll.cli import Parser, add_options, option, options_from, run
 from masll.config import ModelConfig, TrainConfig
-from masll.data import find_source, open_store
+from masll.data.prepare import prepare
+from masll.data.store import DataOptions
 from masll.errors import InputError
 from masll.model import save_model
 from masll.training import EpochResult, Trainer, find_device
@@ -26,14 +27,10 @@ examples:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(DataOptions):
     """Where a run takes its images from, and where it leaves the model."""
 
     out: str = option("", "folder for the model of the best epoch and epochs.csv", metavar="DIR")
-    data: str = option("synthetic", "ISIC 2017 folder, or the word synthetic", metavar="PATH")
-    source_size: int | None = option(
-        None, "side of the stored images, which crops are cut from (default: twice the image size)"
-    )
     device: str = option("auto", "auto (the first GPU, or the CPU), cpu, cuda, cuda:1, ...")
     resume: bool = option(False, "go on with the run in --out")
 
@@ -56,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     source_size = asked.source_size or 2 * model_config.image_size
     if source_size < model_config.image_size:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
-    store = open_store(find_source(asked.data), source_size)
+    store = prepare(asked, source_size)
     train, validation = store.split("train"), store.split("validation")
     question = {
         "model": dataclasses.asdict(model_config),

@@ -8,10 +8,8 @@ import copy
 import ctypes
 import dataclasses
 import functools
-import itertools
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,10 +20,10 @@ import torch.nn.functional as F
 from timm.optim import create_optimizer_v2
 from torch import Tensor
 
-from masll.augment import rotate_and_flip
 from masll.config import ModelConfig, TrainConfig
 from masll.data import Split
 from masll.errors import InputError
+from masll.loading import Loader, batches
 from masll.localization import box_area
 from masll.metrics import binary_metrics
 from masll.model import Masll, Output, build_model
@@ -107,9 +105,8 @@ class Trainer:
         self.model: Masll = (
             build_model(model_config).to(device).to(memory_format=torch.channels_last)
         )
-        self.model.source_size = train.images.shape[1]
-        self._mean = torch.tensor(self.model.mean, device=device).view(3, 1, 1) * 255
-        self._std = torch.tensor(self.model.std, device=device).view(3, 1, 1) * 255
+        self.model.source_size, self.model.fit = train.images.shape[1], train.fit
+        self.loader = Loader(self.model.mean, self.model.std, device)
         self.optimizer = make_optimizer(self.model, train_config)
         self._run = torch.compile(self.model) if train_config.compile else self.model
         weights = balanced_weights(train.labels).to(device) if train_config.class_weights else None
@@ -118,7 +115,7 @@ class Trainer:
             class_weights=weights,
             label_smoothing=train_config.label_smoothing,
         )
-        self.steps_per_epoch = len([*_batches(np.arange(len(train)), train_config.batch_size)])
+        self.steps_per_epoch = len([*batches(np.arange(len(train)), train_config.batch_size)])
         self.epoch = 0
         self.diverged = False
         self.best: EpochResult | None = None
@@ -206,32 +203,30 @@ class Trainer:
         # Dropout and the like draw from the global generator, everything else from `draws`.
         torch.manual_seed(_mixed(self.config.seed, self.epoch))
         draws = torch.Generator().manual_seed(_mixed(self.config.seed, self.epoch))
-        order = torch.randperm(len(self.train), generator=draws).numpy()
         total = torch.zeros((), device=self.device)
         lr = self.config.lr
-        for step, chosen in enumerate(_batches(order, self.config.batch_size)):
+        dealt = self.loader.training_batches(self.train, self.config.batch_size, draws)
+        for step, (images, labels) in enumerate(dealt):
             lr = self.config.lr * schedule_factor(
                 self.config, self.epoch * self.steps_per_epoch + step, self.steps_per_epoch
             )
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
-            images = rotate_and_flip(self._load(self.train, chosen), draws)
-            labels = self._to_device(self.train.labels[chosen])
             with self._autocast():
                 loss = self._loss(self._run(images), labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
-            total += loss.detach() * len(chosen)  # stays on the device: no wait inside the step
-        return float(total) / len(order), lr
+            total += loss.detach() * len(labels)  # stays on the device: no wait inside the step
+        return float(total) / len(self.train), lr
 
     @torch.inference_mode()
     def _evaluate(self, split: Split) -> _Evaluation:
         self.model.eval()
         logits, boxes, fallbacks, gates = [], [], [], []
-        for chosen in _batches(np.arange(len(split)), _EVALUATION_BATCH):
+        for chosen in batches(np.arange(len(split)), _EVALUATION_BATCH):
             with self._autocast():
-                out = self._run(self._load(split, chosen))
+                out = self._run(self.loader.images(split, chosen))
             logits.append(out.logits.float())
             if out.gate is not None:
                 gates.append(out.gate.float())
@@ -261,17 +256,6 @@ class Trainer:
             for name, of_branch in zip(("global", "local"), branches, strict=True)
             for figure, value in (("mean", torch.mean), ("sd", torch.std))
         }
-
-    def _load(self, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
-        """Images of a split, normalised, on the device: (B, 3, S, S) float32."""
-        images = self._to_device(split.images[chosen]).permute(0, 3, 1, 2)  # (B, 3, S, S) uint8
-        return ((images.float() - self._mean) / self._std).contiguous()
-
-    def _to_device(self, values: npt.NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(values)
-        if self.device.type == "cuda":  # a copy from pinned memory does not hold up the host
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda")
@@ -363,15 +347,6 @@ def keep_freed_memory() -> None:
         (-2, 64 * 2**20),  # M_TOP_PAD: grow it in large steps
     ):
         libc.mallopt(parameter, value)
-
-
-def _batches(order: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Slices of `order`; a last batch of one joins the one before, as batch norm needs two."""
-    starts = list(range(0, len(order), size))
-    if len(starts) > 1 and len(order) - starts[-1] == 1:
-        starts.pop()
-    for start, end in itertools.pairwise([*starts, len(order)]):
-        yield order[start:end]
 
 
 def _mixed(seed: int, epoch: int) -> int:

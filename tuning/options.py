@@ -7,6 +7,7 @@ from typing import Any
 
 from masll.cli import check_choice, option
 from masll.config import ModelConfig, TrainConfig
+from masll.data.store import DataOptions
 from masll.errors import InputError
 from masll.variants import VARIANTS
 
@@ -45,14 +46,13 @@ def _shown(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class SearchOptions:
+class SearchOptions(DataOptions):
     """What a study is asked. `resolve` makes one from a command line."""
 
     study: str | None = option(
         None, "folder of the study (default: a new one in studies/)", metavar="DIR"
     )
     preset: str = option("demo", "fills in what is not given", choices=tuple(PRESETS))
-    data: str = option("synthetic", "ISIC 2017 folder, or the word synthetic", metavar="PATH")
     variants: tuple[str, ...] = option(VARIANTS, "variants to compare")
     backbones: tuple[str, ...] = _by_preset("timm networks to compare them on", "backbones", "NAME")
     pretrained: bool = option(True, "start from ImageNet weights")
@@ -60,9 +60,6 @@ class SearchOptions:
     epochs: int = _by_preset("most epochs of a trial", "epochs")
     seeds: int = _by_preset("seeds that each arm's best is retrained with", "seeds")
     image_size: int = _by_preset("side of a network input in pixels", "image_size")
-    source_size: int | None = option(
-        None, "side of the stored images, which crops are cut from (default: twice the image size)"
-    )
     batch_size: int = option(15, "images in a step")
     sampler: str = option("tpe", "how hyperparameters are drawn", choices=SAMPLERS)
     scheduler: str = option("asha", "which search trials are stopped early", choices=SCHEDULERS)

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Column, Table
 
 from masll.cli import Parser, add_options, run
-from masll.data.sources import find_source
-from masll.data.store import ImageStore, open_store
+from masll.data.prepare import prepare
+from masll.data.store import ImageStore
 from masll.errors import InputError
 from tuning.options import SearchOptions, parse_time, resolve
 from tuning.plan import ArmPlan, StudyPlan
@@ -63,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     _check_folder(folder, resume)
     _check_machine_and_networks(options)
     console = Console()
-    store = _open_store(options, console)
+    store = prepare(options, options.source_pixels)
     if resume:
         _check_same_data(spec, store)
         spec["options"] |= {"trials": options.trials, "seeds": options.seeds}
@@ -163,25 +156,6 @@ def _check_machine_and_networks(options: SearchOptions) -> None:
         feature_layout(backbone, options.image_size)
         if options.pretrained:
             imagenet_weights(backbone)
-
-
-def _open_store(options: SearchOptions, console: Console) -> ImageStore:
-    """The images, decoded now if they have not been before."""
-    source = find_source(options.data)
-    with Progress(
-        TextColumn("preparing images"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
-        task = progress.add_task("", total=len(source.records), visible=False)
-        return open_store(
-            source,
-            options.source_pixels,
-            progress=lambda done, _: progress.update(task, completed=done, visible=True),
-        )
 
 
 def _check_same_data(spec: dict[str, Any], store: ImageStore) -> None:

@@ -1,10 +1,10 @@
 """Images for training: read once, decoded once, then shared by every process of a machine.
 
-A source (`isic2017`, `synthetic`) lists records and reads single images; `store` turns a source
-into memory-mapped arrays. `open_store` is the one door to both.
+A source (`isic2017`, `csv_source`, `synthetic_source`) lists records and reads single images;
+`store` turns a source into memory-mapped arrays. `open_store` is the one door to both.
 """
 
-from masll.data.sources import Record, Source, find_source
-from masll.data.store import SPLITS, ImageStore, Split, open_store
+from masll.data.sources import SPLITS, Record, Source, find_source
+from masll.data.store import ImageStore, Split, open_store
 
 __all__ = ["SPLITS", "ImageStore", "Record", "Source", "Split", "find_source", "open_store"]

@@ -4,128 +4,124 @@ Codella et al., "Skin Lesion Analysis Toward Melanoma Detection", ISBI 2017: 200
 (374 melanoma), 150 validation (30), 600 test (117).
 """
 
-import csv
-import hashlib
 import re
-from collections.abc import Iterator
-from io import BytesIO
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from masll.cli import suggestion
-from masll.data.sources import Picture, Record
+from masll.data.files import inspect, label_of, read_picture, read_table, stamp
+from masll.data.sources import Picture, Problem, Record
 from masll.errors import InputError
 
-_OFFICIAL_NAMES = {
+# Prefix of the official file names of each split.
+PREFIXES = {
     "train": "ISIC-2017_Training",
     "validation": "ISIC-2017_Validation",
     "test": "ISIC-2017_Test_v2",
 }
-_LABEL = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
+_MASK_ENDING = "_segmentation"
 
 
 class Isic2017:
     """A folder with `ISIC-2017_Training_Data/`, its ground truth, and so on for each split.
 
     Raises:
-        InputError: the folder, one of its parts, a column or a row is missing or malformed.
+        InputError: the folder, one of its parts or a column is missing.
     """
 
     name = "isic2017"
+    official: Mapping[str, tuple[int, int]] = MappingProxyType(
+        {"train": (2000, 374), "validation": (150, 30), "test": (600, 117)}
+    )
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise InputError(f"no data folder '{folder}'; give the folder that holds "
-                             f"{_OFFICIAL_NAMES['train']}_Data, or the word synthetic")  # fmt: skip
+            raise InputError(
+                f"no data folder '{folder}'; give the folder that holds {PREFIXES['train']}_Data, "
+                "a CSV file, or the word synthetic"
+            )
         self.folder = folder
-        self.records = [record for split in _OFFICIAL_NAMES for record in self._read_split(split)]
+        self.records: list[Record] = []
+        self.problems: list[Problem] = []
+        for split in PREFIXES:
+            self._read_split(split)
 
     def identity(self) -> Any:
-        files = []
-        for record in self.records:
-            status = self.image_path(record).stat()
-            files.append([record, status.st_size, status.st_mtime_ns])
+        files = [
+            [record, stamp(self.image_path(record)), stamp(self.mask_path(record))]
+            for record in self.records
+        ]
         return {"folder": str(self.folder.resolve()), "files": files}
 
     def image_path(self, record: Record) -> Path:
-        return self.folder / f"{_OFFICIAL_NAMES[record.split]}_Data" / f"{record.image_id}.jpg"
+        return self.folder / f"{PREFIXES[record.split]}_Data" / f"{record.image_id}.jpg"
 
     def mask_path(self, record: Record) -> Path:
-        folder = f"{_OFFICIAL_NAMES[record.split]}_Part1_GroundTruth"
-        return self.folder / folder / f"{record.image_id}_segmentation.png"
+        return self._mask_folder(record.split) / f"{record.image_id}{_MASK_ENDING}.png"
 
-    def read(self, record: Record, size: int) -> Picture:
-        path = self.image_path(record)
-        try:
-            content = path.read_bytes()
-            image = read_square(content, size)
-            mask_path = self.mask_path(record)
-            mask = None
-            if mask_path.is_file():
-                path = mask_path
-                with Image.open(mask_path) as opened:
-                    mask = np.asarray(opened.convert("L").resize((size, size))) >= 128
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot read {path}: {reason}; replace the file") from error
-        return Picture(image, mask, hashlib.sha256(content).hexdigest())
+    def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
+        return read_picture(self.image_path(record), self.mask_path(record), size, fit)
 
-    def _read_split(self, split: str) -> list[Record]:
-        images = self.folder / f"{_OFFICIAL_NAMES[split]}_Data"
-        table = self.folder / f"{_OFFICIAL_NAMES[split]}_Part3_GroundTruth.csv"
+    def inspect(self, record: Record) -> Iterable[Problem]:
+        return inspect(self.image_path(record), self.mask_path(record))
+
+    def mask_problems(self) -> list[Problem]:
+        problems = []
+        for split in PREFIXES:
+            folder = self._mask_folder(split)
+            if not folder.is_dir():
+                continue
+            images = {record.image_id for record in self.records if record.split == split}
+            masks = {
+                path.stem.removesuffix(_MASK_ENDING) for path in folder.glob(f"*{_MASK_ENDING}.png")
+            }
+            problems += [
+                Problem("missing", f"{folder.name}: no mask of {image_id}")
+                for image_id in sorted(images - masks)
+            ]
+            problems += [
+                Problem("extra", f"{folder.name}/{image_id}{_MASK_ENDING}.png is of no image")
+                for image_id in sorted(masks - images)
+            ]
+        return problems
+
+    def _mask_folder(self, split: str) -> Path:
+        return self.folder / f"{PREFIXES[split]}_Part1_GroundTruth"
+
+    def _read_split(self, split: str) -> None:
+        images = self.folder / f"{PREFIXES[split]}_Data"
+        table = self.folder / f"{PREFIXES[split]}_Part3_GroundTruth.csv"
         if not images.is_dir():
             raise InputError(f"{self.folder} has no folder {images.name}; see README, 'ISIC 2017'")
         if not table.is_file():
             raise InputError(f"{self.folder} has no file {table.name}; see README, 'ISIC 2017'")
         present = {path.stem for path in images.glob("*.jpg")}
-        try:
-            with table.open(newline="", encoding="utf-8-sig") as lines:
-                records = list(_read_rows(csv.DictReader(lines), table.name, images, present))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{table} is no CSV file in UTF-8: {error}") from error
-        if not records:
-            raise InputError(f"{table.name} has no rows; every split needs images")
-        return [Record(image_id, label, split) for image_id, label in records]
+        named = set()
+        seen = {record.image_id: record.split for record in self.records}
+        for where, row in read_table(table, ("image_id", "melanoma")):
+            image_id = row["image_id"]
+            named.add(image_id)
+            try:
+                if not re.fullmatch(r"\w+", image_id):
+                    raise ValueError(f"image_id must be a plain name, got '{image_id}'")
+                if image_id in seen:
+                    raise ValueError(
+                        f"{image_id} stands twice, first in {seen[image_id]}; remove one row"
+                    )
+                seen[image_id] = split
+                label = label_of(row["melanoma"], "melanoma")
+            except ValueError as error:
+                self.problems.append(Problem("malformed", f"{where}: {error}"))
+                continue
+            if image_id in present:
+                self.records.append(Record(image_id, label, split))
+            else:
+                text = f"{where}: there is no {images.name}/{image_id}.jpg"
+                self.problems.append(Problem("missing", f"{text}; {_REMEDY}"))
+        for image_id in sorted(present - named):
+            text = f"{images.name}/{image_id}.jpg has no row in {table.name}"
+            self.problems.append(Problem("extra", f"{text}; {_REMEDY}"))
 
 
-def _read_rows(
-    rows: csv.DictReader, table: str, images: Path, present: set[str]
-) -> Iterator[tuple[str, int]]:
-    """Image id and label of each row of a ground truth, checked against the images there are."""
-    columns = rows.fieldnames or []
-    for column in ("image_id", "melanoma"):
-        if column not in columns:
-            raise InputError(
-                f"{table} has no column '{column}'{suggestion(column, columns)}; "
-                f"its first line names: {', '.join(columns) or 'nothing'}"
-            )
-    seen: set[str] = set()
-    for number, row in enumerate(rows, start=2):
-        where = f"{table}, row {number}"
-        image_id, label = row["image_id"] or "", (row["melanoma"] or "").strip()
-        if not re.fullmatch(r"\w+", image_id):
-            raise InputError(f"{where}: image_id must be a plain name, got '{image_id}'")
-        if image_id in seen:
-            raise InputError(f"{where}: {image_id} stands twice; remove one of the rows")
-        if label not in _LABEL:
-            raise InputError(f"{where}: melanoma must be 0 or 1, got '{label}'")
-        if image_id not in present:
-            raise InputError(f"{where}: there is no {images.name}/{image_id}.jpg")
-        seen.add(image_id)
-        yield image_id, _LABEL[label]
-
-
-def read_square(content: bytes, size: int) -> np.ndarray:
-    """A JPEG's whole frame squashed to a square, as in the paper: (size, size, 3) uint8.
-
-    A large JPEG is decoded at a reduced size first, never below twice the target.
-    """
-    with Image.open(BytesIO(content)) as opened:
-        opened.draft("RGB", (2 * size, 2 * size))
-        image = opened.convert("RGB")
-        if image.size != (size, size):
-            image = image.resize((size, size), Image.Resampling.BICUBIC)
-        return np.asarray(image)
+_REMEDY = "put it in place, or leave such out with --partial"

@@ -1,10 +1,12 @@
 """Synthetic lesions as a source: enough to try every part of the system without any files."""
 
 import functools
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from masll.data import synthetic
-from masll.data.sources import Picture, Record
+from masll.data.sources import Picture, Problem, Record
 
 # Sized for a demonstration of a few minutes on two cores.
 _COUNTS = {"train": 320, "validation": 120, "test": 250}
@@ -14,6 +16,8 @@ class SyntheticSource:
     """Lesions 0, 1, 2, ... of `masll.data.synthetic`, dealt out to the splits in order."""
 
     name = "synthetic"
+    official: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    problems: tuple[Problem, ...] = ()
 
     def __init__(self, counts: dict[str, int] | None = None, seed: int = 0) -> None:
         self.counts = dict(counts or _COUNTS)
@@ -30,8 +34,16 @@ class SyntheticSource:
     def identity(self) -> Any:
         return {"generator": synthetic.GENERATOR_VERSION, "counts": self.counts, "seed": self.seed}
 
-    def read(self, record: Record, size: int) -> Picture:
+    def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
+        del fit  # drawn as a square
         index = int(record.image_id.removeprefix("SYN_"))
         lesion = synthetic.synthesize(index, size, self.seed)
         digest = f"{synthetic.GENERATOR_VERSION}/{self.seed}/{index}"
         return Picture(lesion.image, lesion.mask, digest)
+
+    def inspect(self, record: Record) -> Iterable[Problem]:
+        del record
+        return ()
+
+    def mask_problems(self) -> tuple[Problem, ...]:
+        return ()

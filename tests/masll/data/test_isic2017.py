@@ -8,7 +8,7 @@ from PIL import Image
 
 from masll import InputError
 from masll.data import find_source, open_store
-from masll.data.isic2017 import Isic2017, read_square
+from masll.data.isic2017 import Isic2017
 from tests.support import COUNTS, ROOT
 
 REAL = ROOT.parent / "shared" / "data" / "isic2017-256"

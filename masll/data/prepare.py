@@ -1,0 +1,70 @@
+"""From the options of a command to an image store, with a progress bar while there is work."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm  # comes with timm
+
+from masll.data.sources import Source, find_source
+from masll.data.store import DataOptions, ImageStore, Progress, open_store
+
+
+def prepare(options: DataOptions, source_size: int, cache: Path | None = None) -> ImageStore:
+    """The store of the images that the options name, made now if it is not there.
+
+    Raises:
+        InputError: as `find_source` and `open_store` do.
+    """
+    source = find_source(options.data, partial=options.partial)
+    with progress_bar("preparing images") as progress:
+        store = open_store(
+            source,
+            source_size,
+            fit=options.fit,
+            cache=cache,
+            progress=progress,
+            waiting=lambda: print(
+                "another process is preparing the same images; waiting for it", file=sys.stderr
+            ),
+        )
+    _tell_partial(source)
+    return store
+
+
+@contextlib.contextmanager
+def progress_bar(what: str) -> Iterator[Progress]:
+    """A bar with rate and time left, on a terminal, from the first image on that takes work."""
+    bar: tqdm | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            # Images that an earlier process had done count as done, but not for the rate.
+            bar = tqdm(initial=max(0, done - 1), total=total, desc=what, unit=" images",
+                       disable=None, leave=False)  # fmt: skip
+        bar.update(done - bar.n)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _tell_partial(source: Source) -> None:
+    if source.problems:
+        print(
+            f"{source.name} is partial: {len(source.problems)} rows or images left out, "
+            f"such as: {source.problems[0].text.split(';')[0]}",
+            file=sys.stderr,
+        )
+    for split, (images, melanomas) in source.official.items():
+        labels = [record.label for record in source.records if record.split == split]
+        if (len(labels), sum(labels)) != (images, melanomas):
+            print(
+                f"{source.name} is partial: {split} has {len(labels)} images and {sum(labels)} "
+                f"melanomas, officially {images} and {melanomas}",
+                file=sys.stderr,
+            )

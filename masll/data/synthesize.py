@@ -1,0 +1,105 @@
+"""Drawn lesions as an official ISIC 2017 folder, so that every command can be tried on files."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from masll.data.isic2017 import PREFIXES
+from masll.data.store import usable_cores
+from masll.data.synthetic import label_of, synthesize
+from masll.errors import InputError
+
+# The shares of ISIC 2017: 2000, 150 and 600 of 2750.
+_SHARES = {"train": 2000 / 2750, "validation": 150 / 2750}
+_FEWEST = 60  # of all splits together: below, a split would lack a class
+
+
+def synthesize_folder(
+    folder: Path,
+    images: int,
+    size: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Draw lesions into a folder that did not exist; it appears whole or not at all.
+
+    Args:
+        images: of all splits together, dealt out as in ISIC 2017.
+        size: side of each square image in pixels.
+        progress: called after each image, with images done and images in all.
+
+    Raises:
+        InputError: the folder is there already or cannot be written, or the numbers make no sense.
+    """
+    if images < _FEWEST:
+        raise InputError(f"--images {images} is too few for three splits; draw {_FEWEST} or more")
+    if size < 32:
+        raise InputError(f"--size {size} is too small for a lesion; use at least 32 pixels")
+    if folder.exists():
+        raise InputError(f"{folder} exists already; name a new folder")
+    partial = folder.parent / f".{folder.name}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        _write(partial, images, size, seed, progress)
+        partial.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(
+    folder: Path,
+    images: int,
+    size: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    counts = {split: round(images * share) for split, share in _SHARES.items()}
+    counts["test"] = images - sum(counts.values())
+    rows: dict[str, list[tuple[int, int]]] = {split: [] for split in PREFIXES}
+    index = 0
+    for split, count in counts.items():
+        rows[split] = [(number, label_of(number, seed)) for number in range(index, index + count)]
+        index += count
+    for split, of_split in rows.items():
+        if len({label for _, label in of_split}) < 2:
+            raise InputError(f"the {split} split came out with one class; raise --images")
+        (folder / f"{PREFIXES[split]}_Data").mkdir(parents=True)
+        (folder / f"{PREFIXES[split]}_Part1_GroundTruth").mkdir()
+        table = folder / f"{PREFIXES[split]}_Part3_GroundTruth.csv"
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["image_id", "melanoma", "seborrheic_keratosis"])
+            writer.writerows([_id(number), float(label), 0.0] for number, label in of_split)
+
+    def draw(split: str, number: int) -> None:
+        lesion = synthesize(number, size, seed)
+        prefix = PREFIXES[split]
+        path = folder / f"{prefix}_Data" / f"{_id(number)}.jpg"
+        Image.fromarray(lesion.image).save(path, quality=95)
+        mask = folder / f"{prefix}_Part1_GroundTruth" / f"{_id(number)}_segmentation.png"
+        Image.fromarray(lesion.mask).save(mask)
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        drawing = [
+            threads.submit(draw, split, number)
+            for split, of_split in rows.items()
+            for number, _ in of_split
+        ]
+        try:
+            for done, future in enumerate(drawing, start=1):
+                future.result()
+                if progress is not None:
+                    progress(done, images)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _id(number: int) -> str:
+    return f"ISIC_{number:07d}"

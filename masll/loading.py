@@ -1,0 +1,60 @@
+"""From the store's pixels to batches on the training device, normalised and augmented."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from masll.augment import rotate_and_flip
+from masll.data import Split
+
+
+class Loader:
+    """Brings images of a split to a device, as a network wants them.
+
+    Args:
+        mean, std: of the network, per channel, for values in [0, 1].
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+        self.device = device
+        self._mean = torch.tensor(mean, device=device).view(3, 1, 1) * 255
+        self._scale = 1 / (torch.tensor(std, device=device).view(3, 1, 1) * 255)
+
+    def images(self, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
+        """Images of a split, normalised: (B, 3, S, S) float32."""
+        pixels = self.to_device(split.images[chosen]).permute(0, 3, 1, 2)  # (B, 3, S, S) uint8
+        return pixels.float().contiguous().sub_(self._mean).mul_(self._scale)
+
+    def training_batches(
+        self, split: Split, batch_size: int, draws: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass over a split in random order: augmented images, labels (B,) int64.
+
+        Args:
+            draws: on the CPU; decides the order and the augmentation.
+        """
+        order = torch.randperm(len(split), generator=draws).numpy()
+        for chosen in batches(order, batch_size):
+            images = rotate_and_flip(self.images(split, chosen), draws)
+            yield images, self.to_device(split.labels[chosen])
+
+    def to_device(self, values: npt.NDArray[Any]) -> Tensor:
+        """An array as a tensor on the device."""
+        tensor = torch.from_numpy(values)
+        if self.device.type == "cuda":  # a copy from pinned memory does not hold up the host
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor
+
+
+def batches(order: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Slices of `order`; a last batch of one joins the one before, as batch norm needs two."""
+    starts = list(range(0, len(order), size))
+    if len(starts) > 1 and len(order) - starts[-1] == 1:
+        starts.pop()
+    for start, end in itertools.pairwise([*starts, len(order)]):
+        yield order[start:end]
