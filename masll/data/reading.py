@@ -1,5 +1,6 @@
 """Image files as upright RGB squares: the one place that says how a file becomes pixels."""
 
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +11,9 @@ from PIL import Image, ImageOps
 from masll.errors import InputError
 
 FITS = ("squash", "pad", "crop")
-# Large scans are meant: Pillow's warning from 89 megapixels on is not for us, its refusal from
-# 179 megapixels on is.
+# Large scans are meant: Pillow's warning from 89 megapixels on is not for us, its refusal of
+# 179 megapixels and more is.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 READ_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 

@@ -403,6 +403,14 @@ class _Arrays:
         self._files: dict[str, int] = {}
 
     def __enter__(self) -> "_Arrays":
+        try:
+            self._open()
+        except OSError:
+            self.__exit__()
+            raise
+        return self
+
+    def _open(self) -> None:
         for kind, path in self._paths.items():
             if not self._write:
                 if path.exists():
@@ -414,7 +422,6 @@ class _Arrays:
             if hasattr(os, "posix_fallocate"):  # a full disk is found now, not after an hour
                 os.posix_fallocate(file, 0, room)
             os.pwrite(file, header, 0)
-        return self
 
     def __exit__(self, *error: object) -> None:
         for file in self._files.values():

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from masll import ModelConfig, build_model, load_model
+from masll.data.reading import read_rgb
 from masll.data.synthetic import synthesize
 from masll.model import save_model
-from masll.data.reading import read_rgb
 from masll.pictures import as_input
 from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
 

@@ -44,19 +44,6 @@ def test_records_and_pixels_are_those_of_the_files(isic_folder):
     assert picture.mask.shape == (64, 64) and 0 < picture.mask.mean() < 0.6
 
 
-def test_a_large_image_is_squashed_as_a_whole():
-    import io
-
-    frame = np.zeros((900, 1200, 3), np.uint8)
-    frame[:450, 600:] = (200, 100, 50)  # the top right quarter
-    content = io.BytesIO()
-    Image.fromarray(frame).save(content, "jpeg", quality=95)
-    square = read_square(content.getvalue(), 64)
-    assert square.shape == (64, 64, 3)
-    assert abs(square[10, 50].astype(int) - (200, 100, 50)).max() < 8
-    assert square[50, 10].max() < 8 and square[50, 50].max() < 8 and square[10, 10].max() < 8
-
-
 def test_a_byte_order_mark_and_windows_line_ends_are_read(isic_folder):
     table = isic_folder / TABLE
     text = table.read_text().replace("\n", "\r\n")
@@ -74,14 +61,35 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(isic_folder):
         ("ISIC_0000002,0.0", "ISIC_9999999,0.0", [TABLE, "row 4", "ISIC_9999999.jpg"]),
         ("ISIC_0000002,0.0", "../secret,0.0", [TABLE, "row 4", "'../secret'"]),
         ("ISIC_0000002,0.0", "/etc/passwd,0.0", [TABLE, "row 4", "'/etc/passwd'"]),
+        ("ISIC_0000002,0.0,0.0\n", "", ["ISIC_0000002.jpg", "no row", TABLE]),
     ],
 )
 def test_a_faulty_row_is_named(isic_folder, old, new, words):
     edit(isic_folder / TABLE, old, new)
     with pytest.raises(InputError) as caught:
-        Isic2017(isic_folder)
+        find_source(str(isic_folder))
+    assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_an_id_of_another_split_is_named(isic_folder):
+    edit(isic_folder / "ISIC-2017_Test_v2_Part3_GroundTruth.csv", "ISIC_0000036,", "ISIC_0000003,")
+    with pytest.raises(InputError, match="ISIC_0000003 stands twice, first in train"):
+        find_source(str(isic_folder))
+
+
+def test_a_partial_folder_is_used_when_that_is_said(isic_folder):
+    edit(isic_folder / TABLE, "ISIC_0000002,0.0,0.0\n", "")
+    (isic_folder / "ISIC-2017_Training_Data" / "ISIC_0000005.jpg").unlink()
+    with pytest.raises(InputError, match=r"ISIC_0000005\.jpg.*--partial.*1 more"):
+        find_source(str(isic_folder))
+    source = find_source(str(isic_folder), partial=True)
+    assert len(source.records) == sum(COUNTS.values()) - 2
+    assert {problem.kind for problem in source.problems} == {"missing", "extra"}
+    edit(isic_folder / TABLE, "ISIC_0000003,0.0", "ISIC_0000003,7")
+    with pytest.raises(InputError, match="'7'"):  # what is wrong is never left out silently
+        find_source(str(isic_folder), partial=True)
 
 
 def test_a_table_that_is_no_text_is_named(isic_folder):
@@ -101,14 +109,15 @@ def test_missing_parts_are_named(isic_folder, tmp_path):
         Isic2017(isic_folder)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "bomb"])
 def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(isic_folder, tmp_path, damage):
     victim = isic_folder / "ISIC-2017_Training_Data" / "ISIC_0000003.jpg"
     content = {"truncated": victim.read_bytes()[:900], "text": b"not an image", "empty": b""}
+    content["bomb"] = b"P6 40000 40000 255\n"  # 1.6 gigapixels, as a portable pixmap says it
     victim.write_bytes(content[damage])
     with pytest.raises(InputError, match=r"ISIC_0000003\.jpg"):
         open_store(Isic2017(isic_folder), 32, cache=tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_a_split_without_melanoma_is_named(isic_folder, tmp_path):

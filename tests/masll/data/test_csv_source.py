@@ -1,0 +1,103 @@
+"""A folder and a CSV: any two-class image task, and each fault by file and row."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from masll import InputError
+from masll.data import find_source, open_store
+from masll.data.synthetic import synthesize
+
+SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 4
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    """Sixteen images in two folders, PNG and JPEG, half of the training ones with masks."""
+    folder = tmp_path / "task"
+    rows = []
+    for number, split in enumerate(SPLITS):
+        lesion = synthesize(number, 48)
+        name = f"{'ab'[number % 2]}/{number:02d}.{'png' if number % 3 else 'jpg'}"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(lesion.image).save(path)
+        mask = ""
+        if number < 4:
+            mask = f"a/{number:02d}-mask.png"
+            (folder / "a").mkdir(exist_ok=True)
+            Image.fromarray(lesion.mask).save(folder / mask)
+        rows.append([name, number % 2, split, f"patient-{number // 2}", mask])
+    path = folder / "task.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["image", "label", "split", "group", "mask"], *rows])
+    return path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_images_labels_splits_groups_and_masks_are_those_of_the_table(table, tmp_path):
+    source = find_source(str(table))
+    store = open_store(source, 32, cache=tmp_path / "cache")
+    train = store.split("train")
+    assert train.ids[:3] == ("a/00.jpg", "b/01.png", "a/02.png")
+    assert train.labels.tolist() == [0, 1] * 4
+    assert train.masked.tolist() == [True] * 4 + [False] * 4
+    assert train.masks[:4].any(axis=(1, 2)).all() and not train.masks[4:].any()
+    assert store.index["splits"]["train"]["groups"][:3] == ["patient-0", "patient-0", "patient-1"]
+    assert store.split("test").masks is None
+    expected = np.asarray(Image.open(table.parent / "b/01.png").resize((32, 32), 3))
+    assert np.array_equal(train.images[1], expected)
+
+
+def test_group_and_mask_columns_may_be_missing(table):
+    rows = [line.split(",")[:3] for line in table.read_text().splitlines()]
+    table.write_text("\n".join(",".join(row) for row in rows))
+    assert {record.group for record in find_source(str(table)).records} == {""}
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(table):
+    text = table.read_text().replace("\r\n", "\n").replace("\n", "\r\n")
+    table.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert len(find_source(str(table)).records) == len(SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("image,label", "picture,label", ["'image'", "picture"]),
+        ("b/01.png,1", "b/01.png,2", ["row 3", "'2'"]),
+        ("b/01.png,1,train", "b/01.png,1,training", ["row 3", "'training'", "'train'"]),
+        ("b/01.png", "a/00.jpg", ["row 3", "a/00.jpg", "twice"]),
+        ("b/01.png", "b/99.png", ["row 3", "b/99.png"]),
+        ("b/01.png", "../01.png", ["row 3", "'../01.png'"]),
+        ("b/01.png", "b/../../01.png", ["row 3", "'b/../../01.png'"]),
+        ("b/01.png", "/etc/passwd", ["row 3", "'/etc/passwd'"]),
+        ("b/01.png", "C:/01.png", ["row 3", "'C:/01.png'"]),
+        ("b/01.png", "", ["row 3", "empty"]),
+        ("a/01-mask.png", "/etc/passwd", ["row 3", "mask", "'/etc/passwd'"]),
+        ("a/01-mask.png", "a/no-mask.png", ["row 3", "a/no-mask.png"]),
+    ],
+)
+def test_a_faulty_row_is_named(table, old, new, words):
+    edit(table, old, new)
+    with pytest.raises(InputError) as caught:
+        find_source(str(table))
+    assert "\n" not in str(caught.value)
+    for word in [table.name, *words]:
+        assert word in str(caught.value)
+
+
+def test_a_missing_or_empty_table_is_named(table, tmp_path):
+    with pytest.raises(InputError, match=r"none\.csv: No such file"):
+        find_source(str(tmp_path / "none.csv"))
+    table.write_text("image,label,split\n")
+    with pytest.raises(InputError, match="no rows"):
+        find_source(str(table))
