@@ -109,8 +109,8 @@ def global_features(model: Masll, split: Split) -> Tensor:
     std = torch.tensor(model.std).view(3, 1, 1)
     maps = []
     for start in range(0, len(split), _BATCH):
-        pixels = torch.from_numpy(np.array(split.images[start : start + _BATCH]))  # (B, S, S, 3)
-        images = ((pixels.permute(0, 3, 1, 2) / 255 - mean) / std).to(device)
+        pixels = torch.from_numpy(np.array(split.images[start : start + _BATCH]))  # (B, 3, S, S)
+        images = ((pixels / 255 - mean) / std).to(device)
         features = model.global_branch(resize(images, model.config.image_size))
         maps.append(activation_map(features).cpu())
     return torch.cat(maps)[:, None]

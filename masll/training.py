@@ -105,7 +105,7 @@ class Trainer:
         self.model: Masll = (
             build_model(model_config).to(device).to(memory_format=torch.channels_last)
         )
-        self.model.source_size, self.model.fit = train.images.shape[1], train.fit
+        self.model.source_size, self.model.fit = train.images.shape[-1], train.fit
         self.loader = Loader(self.model.mean, self.model.std, device)
         self.optimizer = make_optimizer(self.model, train_config)
         self._run = torch.compile(self.model) if train_config.compile else self.model
@@ -236,7 +236,7 @@ class Trainer:
         all_logits = torch.cat(logits).cpu()  # (N, 2)
         loss = F.cross_entropy(all_logits, torch.from_numpy(split.labels))
         scores = all_logits.double().softmax(dim=1)[:, 1].numpy()
-        side = split.images.shape[1]
+        side = split.images.shape[-1]
         shares = torch.cat(boxes).cpu().double().numpy() / side if boxes else None
         fallback_rate = float(torch.cat(fallbacks).float().mean()) if fallbacks else None
         predictions = Predictions(split.name, split.ids, split.labels, scores, shares)

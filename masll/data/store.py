@@ -71,7 +71,7 @@ class Pixels:
         return Pixels(self._parts, self._rows[rows])
 
     def __getitem__(self, chosen: Any) -> npt.NDArray[np.uint8]:
-        """Images by index array or slice: (n, S, S, 3)."""
+        """Images by index array or slice: (n, 3, S, S)."""
         rows = self._rows[chosen]
         part_of = np.searchsorted(self._starts, rows, side="right") - 1
         images = np.empty((len(rows), *self.shape[1:]), np.uint8)
@@ -88,7 +88,7 @@ class Split:
     name: str
     ids: tuple[str, ...]
     labels: npt.NDArray[np.int64]  # (N,), 1 = melanoma
-    images: npt.NDArray[np.uint8] | Pixels  # (N, S, S, 3), memory-mapped, read only
+    images: npt.NDArray[np.uint8] | Pixels  # (N, 3, S, S), memory-mapped, read only
     masks: npt.NDArray[np.uint8] | None = None  # (N, S, S), 1 = lesion; None without any mask
     masked: npt.NDArray[np.bool_] | None = None  # (N,), which images have a mask
     fit: str = "squash"  # how the images became squares
@@ -397,7 +397,7 @@ class _Arrays:
     ) -> None:
         n = len(entries)
         self._split, self._n, self._write = split, n, write
-        self._shapes = {"images": (n, size, size, 3), "masks": (n, size, size)}
+        self._shapes = {"images": (n, 3, size, size), "masks": (n, size, size)}
         self._headers = {kind: _header(shape) for kind, shape in self._shapes.items()}
         self._paths = {kind: folder / f"{split}-{kind}.npy" for kind in self._shapes}
         self._files: dict[str, int] = {}
@@ -431,7 +431,8 @@ class _Arrays:
         """Write consecutive pictures; an image without a mask gets an empty one."""
         size = self._shapes["masks"][1]
         empty = np.zeros((size, size), np.uint8)
-        images = np.stack([picture.image for picture in pictures])
+        # One plane a colour, as networks want them: turned round here once, and not in every epoch.
+        images = np.stack([picture.image.transpose(2, 0, 1) for picture in pictures])
         masks = np.stack([empty if p.mask is None else p.mask.astype(np.uint8) for p in pictures])
         for kind, values in (("images", images), ("masks", masks)):
             content = memoryview(values.tobytes())

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from masll import ModelConfig, build_model
-from masll.augment import rotate_and_flip
+from masll.augment import random_turns, turn
 from masll.data import find_source, open_store
 from masll.training import classification_loss, keep_freed_memory
 
@@ -62,7 +62,8 @@ def losses(arm: str, rate: float, steps: int, backbone: str, store) -> list[floa
         chosen = torch.randint(len(train), (15,), generator=draws).numpy()
         images = (torch.from_numpy(train.images[chosen]).permute(0, 3, 1, 2) / 255 - mean) / std
         labels = torch.from_numpy(train.labels[chosen])
-        loss = classification_loss(model(rotate_and_flip(images.contiguous(), draws)), labels)
+        turned = turn(images.contiguous(), random_turns(len(images), draws))
+        loss = classification_loss(model(turned), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -40,7 +40,7 @@ def test_every_row_is_what_counting_pixels_gives(model, split):
     rows = {row.box: row for row in audit(model, split, scales=[0.8, 1.3])}
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.mean, model.std))
     boxes = {"whole frame": [], "centred half": [], "scale 0.8": [], "scale 1.3": []}
-    for pixels in split.images:
+    for pixels in split.images.transpose(0, 2, 3, 1):
         image = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255 - mean) / std
         with torch.inference_mode():
             grid = activation_map(model.global_branch(resize(image, 64)))[0].numpy()

@@ -6,9 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from masll import VARIANTS, InputError, ModelConfig
-from masll.augment import rotate_and_flip
+from masll.augment import random_turns, turn
 from masll.config import TrainConfig
 from masll.data import find_source, open_store
 from masll.model import Output, build_model
@@ -113,13 +116,13 @@ def test_augmentation_turns_and_mirrors_and_nothing_else():
     # A disc of every radius survives any rotation and flip about the centre.
     axis = torch.arange(33) - 16.0
     disc = ((axis[:, None] ** 2 + axis**2).sqrt() / 8).cos().expand(20, 3, 33, 33).contiguous()
-    turned = rotate_and_flip(disc, torch.Generator().manual_seed(0))
+    turned = turn(disc, random_turns(len(disc), torch.Generator().manual_seed(0)))
     inside = (axis[:, None] ** 2 + axis**2) < 15**2
     assert (turned - disc)[..., inside].abs().max() < 0.05
 
     corner = torch.zeros(200, 3, 33, 33)
     corner[..., :4, 14:19] = 1  # a mark at the top
-    turned = rotate_and_flip(corner, torch.Generator().manual_seed(0))
+    turned = turn(corner, random_turns(len(corner), torch.Generator().manual_seed(0)))
     mass = turned[:, 0].sum(0)
     quadrants = [mass[:16, :16], mass[:16, 17:], mass[17:, :16], mass[17:, 17:]]
     shares = [float(q.sum() / mass.sum()) for q in quadrants]
@@ -212,3 +215,17 @@ def test_the_loss_of_the_first_steps_is_what_it_was(variant):
         optimizer.step()
         losses.append(loss.item())
     assert losses == pytest.approx(PINNED[variant], rel=2e-3)
+
+
+@given(st.integers(2, 40), st.integers(0, 2**31))
+def test_turning_is_an_affine_sampling_with_reflection(side, seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(3, 3, side, side, generator=generator)
+    turns = random_turns(3, generator)
+    plain = F.grid_sample(
+        images,
+        F.affine_grid(F.pad(turns, (0, 1)), [3, 3, side, side], align_corners=False),
+        padding_mode="reflection",
+        align_corners=False,
+    )
+    assert torch.allclose(turn(images, turns), plain, atol=1e-4)

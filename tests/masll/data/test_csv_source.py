@@ -54,7 +54,7 @@ def test_images_labels_splits_groups_and_masks_are_those_of_the_table(table, tmp
     assert store.index["splits"]["train"]["groups"][:3] == ["patient-0", "patient-0", "patient-1"]
     assert store.split("test").masks is None
     expected = np.asarray(Image.open(table.parent / "b/01.png").resize((32, 32), 3))
-    assert np.array_equal(train.images[1], expected)
+    assert np.array_equal(train.images[1], expected.transpose(2, 0, 1))
 
 
 def test_group_and_mask_columns_may_be_missing(table):

@@ -31,14 +31,16 @@ def test_the_store_holds_what_the_source_reads(isic_folder, tmp_path):
     records = iter(source.records)
     for name, count in zip(("train", "validation", "test"), COUNTS.values(), strict=True):
         split = store.split(name)
-        assert split.images.shape == (count, 48, 48, 3) and isinstance(split.images, np.memmap)
+        assert split.images.shape == (count, 3, 48, 48) and isinstance(split.images, np.memmap)
         for image, mask, label, image_id in zip(
             split.images, split.masks, split.labels, split.ids, strict=True
         ):
             record = next(records)
             picture = source.read(record, 48)
             assert (image_id, label) == (record.image_id, record.label)
-            assert np.array_equal(image, picture.image) and np.array_equal(mask, picture.mask)
+            assert np.array_equal(image.transpose(1, 2, 0), picture.image) and np.array_equal(
+                mask, picture.mask
+            )
 
 
 def test_a_second_opening_decodes_nothing(isic_folder, tmp_path):
@@ -212,7 +214,7 @@ def test_a_pool_of_splits_selects_rows_of_each(isic_folder, tmp_path):
     images = np.concatenate([train.images, validation.images])
     rows = np.array([30, 0, 23, 24, 7])
     some = both.select(rows)
-    assert some.images.shape == (5, 32, 32, 3)
+    assert some.images.shape == (5, 3, 32, 32)
     assert np.array_equal(some.images[np.array([4, 1, 1])], images[rows[[4, 1, 1]]])
     assert np.array_equal(some.images[1:3], images[rows[1:3]])
     assert some.ids[0] == both.ids[30] and some.labels.tolist() == both.labels[rows].tolist()
