@@ -1,6 +1,7 @@
 """`python -m masll.data`: prepare, verify, audit and synthesize data sets."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,37 @@ def _verify(asked: VerifyOptions) -> int:
     return 0
 
 
+def _audit(asked: AuditOptions) -> int:
+    from masll.data.duplicates import audit, contact_sheets, write_csv
+
+    try:
+        asked_folder = Path(asked.out)
+        asked_folder.mkdir(parents=True, exist_ok=True)
+        found = audit(DataOptions(data=asked.data, partial=asked.partial))
+        write_csv(asked_folder / "duplicates.csv", found)
+        for stale in asked_folder.glob("pairs-*.png"):
+            stale.unlink()
+        for number, sheet in enumerate(contact_sheets(found), start=1):
+            sheet.save(asked_folder / f"pairs-{number:02}.png")
+    except OSError as error:
+        raise InputError(f"cannot write to --out {asked.out}: {error.strerror}; "
+                         "name another folder") from error  # fmt: skip
+    identical = sum(pair.identical for pair in found.pairs)
+    print(f"{len(found.pairs)} pairs among {len(found.records)} images show the same lesion, "
+          f"{identical} of them in identical files")  # fmt: skip
+    between = Counter(
+        " and ".join(dict.fromkeys(found.records[row].split for row in pair[:2]))
+        for pair in found.pairs
+    )
+    for splits, count in between.most_common():
+        print(f"{count:6}  {'within' if ' and ' not in splits else 'across'} {splits}")
+    training = {record.image_id for record in found.records if record.split == "train"}
+    print(f"{len(training & found.leaks().keys())} training images show a lesion of the validation "
+          "or test images; tuning.search --drop-leaks leaves them out")  # fmt: skip
+    print(f"{asked.out}/duplicates.csv" + f", {asked.out}/pairs-*.png" * bool(found.pairs))
+    return 0
+
+
 def _synthesize(asked: SynthesizeOptions) -> int:
     from masll.data.synthesize import synthesize_folder
 
@@ -129,6 +161,8 @@ _COMMANDS: dict[str, tuple[str, type, Callable[[Any], int]]] = {
                 _prepare),
     "verify": ("Count images, and name every missing, extra or broken file", VerifyOptions,
                _verify),
+    "audit": ("Find images that show the same lesion, within and across the splits",
+              AuditOptions, _audit),
     "synthesize": ("Write drawn lesions in the official ISIC 2017 folder layout",
                    SynthesizeOptions, _synthesize),
 }  # fmt: skip

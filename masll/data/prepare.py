@@ -34,7 +34,7 @@ def prepare(options: DataOptions, source_size: int, cache: Path | None = None) -
 
 
 @contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Progress]:
+def progress_bar(what: str, unit: str = "images") -> Iterator[Progress]:
     """A bar with rate and time left, on a terminal, from the first image on that takes work."""
     bar: tqdm | None = None
 
@@ -42,7 +42,7 @@ def progress_bar(what: str) -> Iterator[Progress]:
         nonlocal bar
         if bar is None:
             # Images that an earlier process had done count as done, but not for the rate.
-            bar = tqdm(initial=max(0, done - 1), total=total, desc=what, unit=" images",
+            bar = tqdm(initial=max(0, done - 1), total=total, desc=what, unit=f" {unit}",
                        disable=None, leave=False)  # fmt: skip
         bar.update(done - bar.n)
 

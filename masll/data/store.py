@@ -30,7 +30,7 @@ from masll.data.reading import FITS
 from masll.data.sources import SPLITS, Picture, Record, Source
 from masll.errors import InputError
 
-_FORMAT = 2  # raised when the files of a store change their meaning
+_FORMAT = 3  # raised when the files of a store change their meaning
 _BLOCK = 16  # images that are written, and checked, together
 
 Progress = Callable[[int, int], None]  # images done, images in all
@@ -148,6 +148,17 @@ class ImageStore:
             masked if masked.any() else None,
             self.index["fit"],
         )
+
+    @property
+    def records(self) -> list[Record]:
+        """All images, split by split."""
+        return [
+            Record(image_id, label, name, group)
+            for name, listed in self.index["splits"].items()
+            for image_id, label, group in zip(
+                listed["ids"], listed["labels"], listed["groups"], strict=True
+            )
+        ]
 
     def damage(self) -> str | None:
         """The first block of images whose checksum is not the recorded one; None if all agree."""
