@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-fast lint format bench clean help
+.PHONY: demo test test-fast soak lint format bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -13,11 +13,14 @@ help:  ## list the targets
 demo: $(READY)  ## a whole study on synthetic lesions, about 4 minutes on two cores
 	$(BIN)/python -m tuning.search
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests but those of `make soak`
+	$(BIN)/python -m pytest -m "not soak"
 
 test-fast: $(READY)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not soak"
+
+soak: $(READY)  ## tests that kill a study again and again, minutes each
+	$(BIN)/python -m pytest -m soak
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check

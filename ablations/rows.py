@@ -25,6 +25,10 @@ REQUIRED: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 
 
+# Read with them where they are there: studies of before have not got them.
+_IF_THERE: Mapping[str, Mapping[str, Any]] = {"trials": {"confirmation": 1}}
+
+
 @dataclass(frozen=True)
 class Study:
     """What a study folder holds. Epochs and predictions are those of finished trials only."""
@@ -47,9 +51,20 @@ class Study:
 
     @property
     def confirmed(self) -> pd.DataFrame:
-        """The rows in trials of the confirm trials that completed."""
-        stage, status = self.trials["stage"], self.trials["status"]
-        return self.trials[(stage == "confirm") & (status == "completed")]
+        """The rows in trials of the confirm trials that completed, of each arm's last confirmation.
+
+        An arm has more than one where the test set was opened again on demand.
+        """
+        confirms = self.trials[self.trials["stage"] == "confirm"]
+        last = confirms.groupby("arm")["confirmation"].transform("max")
+        of_last = confirms["confirmation"] == last
+        return confirms[of_last & (confirms["status"] == "completed")]
+
+    @property
+    def confirmations(self) -> dict[str, int]:
+        """How often the test set was opened for each arm that was confirmed."""
+        confirms = self.trials[self.trials["stage"] == "confirm"]
+        return confirms.groupby("arm")["confirmation"].max().astype(int).to_dict()
 
     @property
     def test_predictions(self) -> pd.DataFrame:
@@ -82,6 +97,9 @@ def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = N
     epochs = epochs[epochs["trial_id"].isin(trials["trial_id"])]
     predictions = predictions[predictions["trial_id"].isin(trials["trial_id"])]
     _check_labels(path / "predictions", predictions)
+    for name, value in _IF_THERE["trials"].items():
+        known = trials[name] if name in trials else pd.Series(pd.NA, trials.index)
+        trials = trials.assign(**{name: known.astype("Float64").fillna(value)})
     return Study(
         path,
         trials.sort_values("trial_id", ignore_index=True),
@@ -114,7 +132,8 @@ def _read(folder: Path, columns: Sequence[str] | None) -> pd.DataFrame:
         for column in columns or ():
             if column not in unified.names:
                 raise InputError(f"{folder} has no column '{column}'; leave it out")
-        wanted = None if columns is None else list(dict.fromkeys([*required, *columns]))
+        if_there = [name for name in _IF_THERE.get(folder.name, ()) if name in unified.names]
+        wanted = None if columns is None else [*dict.fromkeys([*required, *columns, *if_there])]
         return dataset.replace_schema(unified).to_table(columns=wanted).to_pandas()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]

@@ -59,7 +59,8 @@ def seed_scores(study: Study) -> pd.DataFrame:
 
 def remarks(study: Study) -> list[str]:
     """What a reader has to know beside the table: what it shows, and what is missing or wrong."""
-    return [*_legend(study), *_missing(study), *_flawed(study), *disagreements(study)]
+    return [*_legend(study), *_reopened(study), *_missing(study), *_flawed(study),
+            *disagreements(study)]  # fmt: skip
 
 
 def disagreements(study: Study) -> list[str]:
@@ -143,6 +144,15 @@ def _legend(study: Study) -> list[str]:
     if images["label"].nunique() == 1:
         legend.append("One class only: AUC, SEN at SPE, and SEN or SPE of the other are undefined.")
     return legend
+
+
+def _reopened(study: Study) -> list[str]:
+    """Whether the test set was opened more than once: its figures are then chosen among several."""
+    return [
+        f"{arm}: the test set was opened {times} times; the table shows confirmation {times}."
+        for arm, times in study.confirmations.items()
+        if times > 1
+    ]
 
 
 def _missing(study: Study) -> list[str]:

@@ -30,6 +30,7 @@ from masll.model import Masll, Output, build_model
 from masll.variants import PARTS
 
 _EVALUATION_BATCH = 50
+_CHECKED_EVERY = 16  # steps; looking at the loss makes a GPU wait
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,17 @@ class Predictions:
         """See `masll.metrics.binary_metrics`."""
         return binary_metrics(self.labels, self.scores)
 
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """What the split itself does not say."""
+        boxes = None if self.boxes is None else torch.from_numpy(self.boxes)
+        return {"scores": torch.from_numpy(self.scores), "boxes": boxes}
+
+    @classmethod
+    def of_state(cls, split: Split, state: dict[str, Any]) -> "Predictions":
+        """Predictions on a split from their `state_dict`."""
+        boxes = None if state["boxes"] is None else state["boxes"].numpy()
+        return cls(split.name, split.ids, split.labels, state["scores"].numpy(), boxes)
+
 
 class _Evaluation(NamedTuple):
     predictions: Predictions
@@ -82,6 +94,7 @@ class Trainer:
         diverged: whether a loss or score was not finite, which ends the training.
         best: the result of the epoch with the highest validation AUC, the earliest of equals.
         best_validation: that epoch's predictions on the validation split.
+        last_validation: the last epoch's predictions on the validation split; not kept in a state.
         best_weights: that epoch's weights, on the CPU; None if `keep_best_weights` is off.
     """
 
@@ -120,6 +133,7 @@ class Trainer:
         self.diverged = False
         self.best: EpochResult | None = None
         self.best_validation: Predictions | None = None
+        self.last_validation: Predictions | None = None
         self.best_weights: dict[str, Tensor] | None = None
 
     @property
@@ -127,13 +141,18 @@ class Trainer:
         """Whether all epochs are over, or going on is pointless as the loss is not finite."""
         return self.epoch >= self.config.epochs or self.diverged
 
+    @property
+    def images_per_epoch(self) -> int:
+        """Training images."""
+        return len(self.train)
+
     def run_epoch(self) -> EpochResult:
         """Train for one epoch, evaluate on the validation split, remember the best."""
         started = time.perf_counter()
         train_loss, lr = self._train_one_epoch()
         self.epoch += 1
         seen = self._evaluate(self.validation)
-        predictions = seen.predictions
+        self.last_validation = predictions = seen.predictions
         self.diverged = not math.isfinite(train_loss) or bool(np.isnan(predictions.scores).any())
         result = EpochResult(
             epoch=self.epoch,
@@ -173,11 +192,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": None if self.best is None else dataclasses.asdict(self.best),
-            "best_validation": made
-            and {
-                "scores": torch.from_numpy(made.scores),
-                "boxes": None if made.boxes is None else torch.from_numpy(made.boxes),
-            },
+            "best_validation": None if made is None else made.state_dict(),
             "best_weights": self.best_weights,
         }
 
@@ -191,11 +206,7 @@ class Trainer:
         self.best, self.best_validation = None, None
         if state["best"] is not None:
             self.best = EpochResult(**state["best"])
-            made, split = state["best_validation"], self.validation
-            boxes = None if made["boxes"] is None else made["boxes"].numpy()
-            self.best_validation = Predictions(
-                split.name, split.ids, split.labels, made["scores"].numpy(), boxes
-            )
+            self.best_validation = Predictions.of_state(self.validation, state["best_validation"])
 
     def _train_one_epoch(self) -> tuple[float, float]:
         """Mean loss over the images, and the learning rate of the last step."""
@@ -218,6 +229,8 @@ class Trainer:
             loss.backward()
             self.optimizer.step()
             total += loss.detach() * len(labels)  # stays on the device: no wait inside the step
+            if step % _CHECKED_EVERY == 0 and not bool(total.isfinite()):
+                break  # diverged: the rest of the epoch would be wasted
         return float(total) / len(self.train), lr
 
     @torch.inference_mode()

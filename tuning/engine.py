@@ -22,8 +22,9 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray import tune
@@ -31,14 +32,28 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from masll.errors import InputError
-from masll.training import EpochResult
 from tuning.options import SearchOptions
-from tuning.plan import Finished, StudyPlan, Trial
+from tuning.plan import Finished, StudyPlan
 from tuning.rows import StudyRows
 from tuning.slots import Slots, find_slots, this_machine
+from tuning.study import log_opening
 from tuning.trainable import PROGRESS, Job, Progress, TrialWorker
+from tuning.unfinished import Begun, Unfinished
 
+_ATTEMPTS = 3  # of a trial that crashes; a machine may fail it once or twice
+_LOOK_EVERY = 5.0  # seconds between looks whether Ray is still there
 _OBJECT_STORE_BYTES = 100 * 2**20  # images go through files, so Ray has next to nothing to store
+
+
+class Outcome(NamedTuple):
+    """How a run ended, beside the rows it wrote."""
+
+    busy_seconds: float  # that the slots were kept busy, all slots together
+    ray_died: bool  # Ray's processes on this machine have ended, or lost their cluster
+
+
+class _RayDiedError(Exception):
+    pass
 
 
 @contextlib.contextmanager
@@ -76,21 +91,25 @@ def run(
     job: Job,
     slots: Slots,
     *,
+    worker: type[tune.Trainable] = TrialWorker,
     search_seconds: float = math.inf,
     on_finished: Callable[[Finished, dict[str, Any]], None],
-) -> None:
+) -> Outcome:
     """Train until the plan is done, or until Ctrl-C; rows of what has finished are on disk.
 
     Args:
+        worker: what runs the trials; reports a `Progress` under `PROGRESS` after each epoch.
         search_seconds: start no more search trials after this time.
         on_finished: told of each trial that has ended, with its row in trials/.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it looks for logs nobody wrote
-    bridge = _Bridge(plan, rows, job, time.monotonic() + search_seconds, on_finished)
+    ends = time.monotonic() + search_seconds
+    bridge = _Bridge(plan, rows, job, slots.gpus, ends, on_finished)
     resources = {"cpu": slots.cpus, "gpu": slots.gpus}
+    died = False
     with tempfile.TemporaryDirectory(prefix="masll-tune-") as scratch:
-        tune.Tuner(
-            tune.with_resources(TrialWorker, resources),
+        tuner = tune.Tuner(
+            tune.with_resources(worker, resources),
             tune_config=tune.TuneConfig(
                 search_alg=_PlanSearcher(bridge),
                 scheduler=_PlanScheduler(bridge),
@@ -101,44 +120,59 @@ def run(
             run_config=tune.RunConfig(
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[_RowWriter(bridge)],
+                callbacks=[_RowWriter(bridge), _Watch()],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except _RayDiedError:
+            died = True
+    return Outcome(bridge.busy_seconds, died)
 
 
+@dataclass
 class _Running:
     """What is known of a trial between its start and its end."""
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
-        self.started_at = _now()
-        self.epochs: list[EpochResult] = []
-        self.last: Progress | None = None
-        self.pruned = False
+    begun: Begun
+    last: Progress | None = None
+    pruned: bool = False
 
 
 class _Bridge:
-    """Ray's trial ids on one side, the plan and the rows on the other."""
+    """Ray's trial ids on one side, the plan and the files of the study on the other."""
 
     def __init__(
         self,
         plan: StudyPlan,
         rows: StudyRows,
         job: Job,
+        gpus: float,
         search_ends: float,
         on_finished: Callable[[Finished, dict[str, Any]], None],
     ) -> None:
         self.plan = plan
         self.rows = rows
         self.job = job
+        self.gpus = gpus
         self.search_ends = search_ends
         self.on_finished = on_finished
+        self.unfinished = Unfinished(rows.folder)
+        self.interrupted = {
+            begun.trial.trial_id: _Running(begun) for begun in self.unfinished.all()
+        }
         self.running: dict[str, _Running] = {}
+        self._busy: dict[str, float] = {}  # by Ray's trial id
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its parts for a restore, but a study is rebuilt from its rows."""
         return {}
+
+    @property
+    def busy_seconds(self) -> float:
+        """Time that trials have kept slots busy in this run."""
+        return math.fsum(self._busy.values())
 
     def next(self, ray_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial, None to wait, or FINISHED."""
@@ -147,43 +181,52 @@ class _Bridge:
         trial = self.plan.next()
         if trial is None:
             return Searcher.FINISHED if self.plan.done else None
-        self.running[ray_id] = _Running(trial)
-        return {
-            "job": self.job,
-            "arm": str(trial.arm),
-            "variant": trial.arm.variant,
-            "backbone": trial.arm.backbone,
-            "stage": trial.stage,
-            "seed": trial.seed,
-            "params": dict(trial.params),
-        }
+        running = self.interrupted.pop(trial.trial_id, None)
+        if running is None:
+            running = _Running(Begun(trial, _now()))
+            if trial.stage == "confirm":
+                log_opening(self.rows.folder, trial, self.plan.arms[trial.arm])
+            self.unfinished.keep(running.begun)
+        self.running[ray_id] = running
+        return {"job": self.job, "trial": trial}
 
     def report(self, ray_id: str, progress: Progress) -> bool:
         """Take in an epoch; True if the trial is to stop early."""
         running = self.running[ray_id]
-        running.epochs.append(progress.result)
         running.last = progress
-        plan = self.plan.arms[running.trial.arm]
-        judged = plan.report(running.trial, progress.result.epoch, progress.result.val_auc)
-        running.pruned = judged and not progress.done
+        self._busy[ray_id] = progress.seconds - progress.earlier_seconds
+        trial = running.begun.trial
+        curve = {epoch.epoch: epoch.val_auc for epoch in progress.epochs}
+        stop = self.plan.arms[trial.arm].report(trial, curve)
+        running.pruned = stop and not progress.done
+        running.begun.epochs = len(progress.epochs)
+        if not (stop or progress.done):
+            self.unfinished.keep(running.begun)
         return running.pruned
+
+    def crash(self, ray_id: str, error: str) -> None:
+        """Let a trial go on from its last epoch, or end it as failed after too many crashes."""
+        running = self.running[ray_id]
+        begun = running.begun
+        begun.crashes += 1
+        if begun.crashes >= _ATTEMPTS:
+            self.finish(ray_id, error)
+            return
+        del self.running[ray_id]
+        self.unfinished.keep(begun)
+        self.interrupted[begun.trial.trial_id] = running
+        self.plan.arms[begun.trial.arm].interrupt(begun.trial)
 
     def finish(self, ray_id: str, error: str | None = None) -> None:
         """Write the rows of a trial that has ended, then tell the plan."""
         running = self.running.pop(ray_id)
-        row = _trial_row(running, error)
-        predictions = [] if running.last is None or error else running.last.predictions
-        self.rows.write(row, running.epochs, predictions)
-        trial = running.trial
-        ended = Finished(
-            arm=trial.arm,
-            stage=trial.stage,
-            number=trial.number,
-            params=trial.params,
-            status=row["status"],
-            val_auc=row.get("val_auc"),
-            curve={epoch.epoch: epoch.val_auc for epoch in running.epochs},
-        )
+        trial, last = running.begun.trial, running.last
+        row = _trial_row(running, error) | {"gpus": self.gpus}
+        epochs = last.epochs if last else []
+        self.rows.write(row, epochs, last.predictions if last and not error else [])
+        self.unfinished.remove(trial.trial_id)
+        curve = {epoch.epoch: epoch.val_auc for epoch in epochs}
+        ended = Finished.of(trial, row["status"], row.get("val_auc"), curve)
         self.plan.arms[trial.arm].finish(trial, ended)
         self.on_finished(ended, row)
 
@@ -225,11 +268,27 @@ class _RowWriter(tune.Callback):
         self.bridge.finish(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.bridge.finish(trial.trial_id, error=_last_line(trial.error_file))
+        self.bridge.crash(trial.trial_id, _last_line(trial.error_file))
+
+
+class _Watch(tune.Callback):
+    """Ends the run when the Ray node of this process has died: Tune would wait for it for ever."""
+
+    def __init__(self) -> None:
+        self.node = ray.get_runtime_context().get_node_id()
+        self.looked = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() < self.looked + _LOOK_EVERY:
+            return
+        self.looked = time.monotonic()
+        if not any(node["NodeID"] == self.node and node["Alive"] for node in ray.nodes()):
+            raise _RayDiedError
 
 
 def _trial_row(running: _Running, error: str | None) -> dict[str, Any]:
-    trial, last, ended_at = running.trial, running.last, _now()
+    trial, last, ended_at = running.begun.trial, running.last, _now()
+    started_at = running.begun.started_at
     row: dict[str, Any] = {
         "trial_id": trial.trial_id,
         "arm": str(trial.arm),
@@ -237,21 +296,23 @@ def _trial_row(running: _Running, error: str | None) -> dict[str, Any]:
         "backbone": trial.arm.backbone,
         "stage": trial.stage,
         "number": trial.number,
+        "confirmation": trial.confirmation if trial.stage == "confirm" else None,
         "status": "failed" if error else "pruned" if running.pruned else "completed",
         "seed": trial.seed,
         **trial.params,
-        "epochs": len(running.epochs),
+        "epochs": len(last.epochs) if last else 0,
+        "crashes": running.begun.crashes,
         "error": error,
-        "started_at": running.started_at,
+        "started_at": started_at,
         "ended_at": ended_at,
-        "seconds": (ended_at - running.started_at).total_seconds(),
+        "seconds": last.seconds if last else (ended_at - started_at).total_seconds(),
     }
     if last is None:
         return row
     for name in ("images_per_second", "node", "device", "peak_memory_mb"):
         row[name] = getattr(last, name)
     if last.best is None:
-        row["error"] = error or f"diverged: the loss was not finite in epoch {last.result.epoch}"
+        row["error"] = error or f"diverged: the loss was not finite in epoch {len(last.epochs)}"
         return row
     row |= {"best_epoch": last.best.epoch, "val_auc": last.best.val_auc}
     for made in last.predictions:

@@ -32,8 +32,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 256,
     },
 }
-SAMPLERS = ("tpe", "random")
+SAMPLERS = ("tpe", "random", "gp")
 SCHEDULERS = ("asha", "none")
+VALIDATIONS = ("official", "cv5")
 
 
 def _by_preset(help: str, name: str, metavar: str = "N") -> Any:
@@ -63,6 +64,15 @@ class SearchOptions(DataOptions):
     batch_size: int = option(15, "images in a step")
     sampler: str = option("tpe", "how hyperparameters are drawn", choices=SAMPLERS)
     scheduler: str = option("asha", "which search trials are stopped early", choices=SCHEDULERS)
+    validation: str = option(
+        "official",
+        "what the search is judged by: the official validation images, or five folds (cv5) of "
+        "training and validation images that keep duplicates together, at five times the cost",
+        choices=VALIDATIONS,
+    )
+    drop_leaks: bool = option(
+        False, "leave out training images that show a lesion of the validation or test images"
+    )
     space: str | None = option(
         None, "TOML file that adds or changes searched parameters", metavar="FILE.toml"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -45,37 +46,38 @@ class ProgressView:
             self.console.print(
                 f"{datetime.datetime.now():%H:%M:%S}  {arm}  {ended.stage} {ended.number + 1}  "
                 f"{ended.status}  validation AUC {auc}  ({done} of {self.total()}, "
-                f"{_duration(self.time_left())} left)"
+                f"{duration(self.time_left())} left)"
                 + (f"  {row['error']}" if row.get("error") else ""),
                 highlight=False,
                 soft_wrap=True,
             )
 
-    def table(self) -> Table:
-        """One row per arm."""
-        elapsed = _duration(time.monotonic() - self.started)
+    def table(self, *, time_left: bool = True) -> Table:
+        """One row per arm; `time_left` makes sense while trials end in this process."""
+        elapsed = duration(time.monotonic() - self.started)
+        left = duration(self.time_left()) if time_left else ""
         table = Table(
-            caption=f"{elapsed} so far, about {_duration(self.time_left())} left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            caption=f"{elapsed} so far, about {left} left" if time_left else None,
             caption_justify="left",
         )
-        table.add_column("arm", no_wrap=True)
-        for heading in ("done", "stopped early", "running", "failed"):
-            table.add_column(heading, justify="right")
-        table.add_column("best validation AUC", justify="right")
-        table.add_column("confirmed", justify="right")
-        table.add_column("time left", justify="right")
+        table.add_column("arm", overflow="fold")
+        headings = ["searched", "pruned", "runs", "failed", "best AUC", "confirmed"]
+        for heading in headings + ["left"] * time_left:
+            table.add_column(heading, justify="right", no_wrap=True)
         for plan in self.plan.arms.values():
             best = plan.best
-            table.add_row(
+            cells = [
                 str(plan.arm),
                 f"{plan.count('search')} of {plan.trials}",
                 str(plan.count("search", "pruned")),
-                str(len(plan.running)),
+                str(len(plan.running) + len(plan.waiting)),
                 str(plan.count("search", "failed") + plan.count("confirm", "failed")),
                 _auc(best.val_auc if best else None),
                 f"{plan.count('confirm')} of {plan.seeds}",
-                _duration(self.time_left(plan)),
-            )
+            ]
+            table.add_row(*cells, *[duration(self.time_left(plan))] * time_left)
         return table
 
     def total(self) -> int:
@@ -104,7 +106,8 @@ def _auc(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
     if math.isnan(seconds):
         return "?"
     if seconds < 60:

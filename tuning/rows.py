@@ -25,13 +25,15 @@ _SCORES = ("auc", "acc", "sen", "spe", "sen_at_spe_95", "sen_at_spe_90", "sen_at
 
 _TRIALS = {
     "trial_id": pa.string(), "arm": pa.string(), "variant": pa.string(), "backbone": pa.string(),
-    "stage": pa.string(), "number": pa.int64(), "status": pa.string(), "seed": pa.int64(),
+    "stage": pa.string(), "number": pa.int64(), "confirmation": pa.int64(),
+    "status": pa.string(), "seed": pa.int64(),
     "lr": pa.float64(), "threshold_scale": pa.float64(),
     "epochs": pa.int64(), "best_epoch": pa.int64(), "val_auc": pa.float64(),
     **{f"test_{score}": pa.float64() for score in _SCORES},
-    "error": pa.string(), "started_at": _TIME, "ended_at": _TIME, "seconds": pa.float64(),
+    "crashes": pa.int64(), "error": pa.string(),
+    "started_at": _TIME, "ended_at": _TIME, "seconds": pa.float64(),
     "images_per_second": pa.float64(), "node": pa.string(), "device": pa.string(),
-    "peak_memory_mb": pa.float64(),
+    "peak_memory_mb": pa.float64(), "gpus": pa.float64(),
 }  # fmt: skip
 _EPOCHS = {
     "trial_id": pa.string(), "epoch": pa.int64(), "lr": pa.float64(), "train_loss": pa.float64(),
@@ -97,9 +99,16 @@ class StudyRows:
                 row["status"],
                 row["val_auc"],
                 curves.get(row["trial_id"], {}),
+                row["confirmation"] or 1,
             )
             for row in sorted(rows, key=lambda row: (row["ended_at"], row["trial_id"]))
         ]
+
+    def spent(self) -> list[dict[str, Any]]:
+        """arm, epochs, seconds and gpus of every trial that ended."""
+        if not any((self.folder / "trials").glob("*.parquet")):
+            return []
+        return _read(self.folder / "trials", _TRIALS, ["arm", "epochs", "seconds", "gpus"])
 
     def _parameter_names(self) -> list[str]:
         searched = [name for name in self._trial_columns if name not in _TRIALS]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -13,13 +14,22 @@ from masll.cli import Parser, add_options, run
 from masll.data.prepare import prepare
 from masll.data.store import ImageStore
 from masll.errors import InputError
+from tuning.cases import Cases, choose_cases, read_cases, write_folds
+from tuning.lock import check_free, hold
 from tuning.options import SearchOptions, parse_time, resolve
-from tuning.plan import ArmPlan, StudyPlan
-from tuning.progress import ProgressView
+from tuning.plan import Finished, StudyPlan
+from tuning.progress import ProgressView, duration
 from tuning.rows import StudyRows
 from tuning.slots import find_slots, this_machine
 from tuning.space import Space, load_space
-from tuning.study import arms_of, make_spec, read_spec, resumed_options, write_spec
+from tuning.study import (
+    load_plan,
+    make_spec,
+    read_spec,
+    record_run,
+    resumed_options,
+    write_spec,
+)
 
 _DESCRIPTION = """\
 Search hyperparameters with the same budget for every arm (a variant on a backbone), retrain each
@@ -35,7 +45,7 @@ examples:
   python -m tuning.search --data ISIC2017 --preset paper --num-gpus 8 --study studies/paper
       the paper's setting on a server
   python -m tuning.search --study studies/paper --resume
-      go on with a study that was stopped
+      go on with a study that was stopped; python -m tuning.status studies/paper looks on
 
 exit status: 0 all done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-C
 """
@@ -44,9 +54,11 @@ exit status: 0 all done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-
 def main(arguments: list[str] | None = None) -> int:
     given = _parse(arguments)
     resume, dry_run = given.pop("resume", False), given.pop("dry_run", False)
+    confirm_again = given.pop("confirm_again", False)
+    if (resume or confirm_again) and not (resume and "study" in given):
+        flag = "--confirm-again needs --resume and" if confirm_again else "--resume needs"
+        raise InputError(f"{flag} --study DIR, the study to go on with")
     if resume:
-        if "study" not in given:
-            raise InputError("--resume needs --study DIR, the study to go on with")
         spec = read_spec(Path(given["study"]))
         options, space = resumed_options(spec, given)
     else:
@@ -55,49 +67,60 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
     _check_folder(folder, resume)
     _check_machine_and_networks(options)
-    console = Console()
     store = prepare(options, options.source_pixels)
     if resume:
         _check_same_data(spec, store)
         spec["options"] |= {"trials": options.trials, "seeds": options.seeds}
+        cases = read_cases(folder, spec)
     else:
-        spec = make_spec(options, space, store)
-    rows = StudyRows(folder, space)
-    plan = _plan(options, space, rows)
+        cases = choose_cases(options)
+        spec = make_spec(options, space, store, cases)
+    console = Console()
     if dry_run:
-        _print_plan(plan, options, console)
+        plan = load_plan(folder, options, space, confirm_again=confirm_again)
+        _print_plan(plan, options, store, cases, console)
         return 0
-    _train(plan, rows, spec, options, store, console)
+    with hold(folder):
+        plan = load_plan(folder, options, space, confirm_again=confirm_again)
+        ray_died = _train(plan, folder, spec, options, space, store, cases, console)
     if not plan.done:
         console.print(
-            "stopped; everything finished is kept. Go on with:\n"
+            f"{'Ray has died' if ray_died else 'stopped'}; everything finished is kept, and what "
+            "was running goes on after its last epoch with:\n"
             f"  python -m tuning.search --study {folder} --resume",
             highlight=False,
             soft_wrap=True,
         )
-        return 130
+        return 1 if ray_died else 130
     return _report(plan, folder, console)
 
 
 def _train(
     plan: StudyPlan,
-    rows: StudyRows,
+    folder: Path,
     spec: dict[str, Any],
     options: SearchOptions,
+    space: Space,
     store: ImageStore,
+    cases: Cases,
     console: Console,
-) -> None:
-    """Run what is left of the plan on Ray, with its progress on the console."""
-    from tuning import engine
+) -> bool:
+    """Run what is left of the plan on Ray, with its progress on the console.
 
+    Returns:
+        Whether Ray itself has died.
+    """
+    from tuning import engine
+    from tuning.dashboard import DashboardFile
+
+    started = datetime.datetime.now(datetime.UTC)
     with engine.ray_session(options) as slots:
-        write_spec(rows.folder, spec)  # from here on there is a study
-        console.print(
-            f"study {rows.folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True
-        )
+        write_folds(folder, cases)
+        write_spec(folder, spec)  # from here on there is a study
+        console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
         job = engine.Job(
             store=str(store.folder.resolve()),
-            models=str((rows.folder / "models").resolve()),
+            study=str(folder.resolve()),
             epochs=options.epochs,
             batch_size=options.batch_size,
             image_size=options.image_size,
@@ -105,15 +128,23 @@ def _train(
             threads=slots.cpus,
         )
         view = ProgressView(plan, slots.count, console)
+        dashboard = DashboardFile(folder, plan)
+
+        def on_finished(ended: Finished, row: dict[str, Any]) -> None:
+            dashboard.add(ended)
+            view.finished(ended, row)
+
         with view.shown():
-            engine.run(
+            outcome = engine.run(
                 plan,
-                rows,
+                StudyRows(folder, space),
                 job,
                 slots,
                 search_seconds=parse_time(options.time_budget),
-                on_finished=view.finished,
+                on_finished=on_finished,
             )
+    write_spec(folder, record_run(spec, folder, started, slots, outcome.busy_seconds))
+    return outcome.ray_died
 
 
 def _parse(arguments: list[str] | None) -> dict[str, Any]:
@@ -122,7 +153,9 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
     add_options(parser, SearchOptions, suppress_defaults=True)
     flags = {
         "--resume": "go on with the study in --study; trials and seeds may be raised",
-        "--dry-run": "print arms, trials and space, and start nothing",
+        "--dry-run": "print arms, trials, space and the time they will take, and start nothing",
+        "--confirm-again": "with --resume: open the test set once more, for arms whose longer "
+        "search has found something better; every table will say so",
     }
     for flag, help_text in flags.items():
         parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
@@ -138,7 +171,8 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
 def _check_folder(folder: Path, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--study {folder} is a file; name a folder")
-    if not resume and folder.exists() and any(folder.iterdir()):
+    check_free(folder)
+    if not resume and folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
         raise InputError(
             f"{folder} is not empty; add --resume to go on with the study in it, "
             "or name another folder"
@@ -166,26 +200,6 @@ def _check_same_data(spec: dict[str, Any], store: ImageStore) -> None:
         )
 
 
-def _plan(options: SearchOptions, space: Space, rows: StudyRows) -> StudyPlan:
-    """The study's plan, with what an earlier run of it has finished taken in."""
-    plan = StudyPlan(
-        ArmPlan(
-            arm,
-            space,
-            trials=options.trials,
-            epochs=options.epochs,
-            seeds=options.seeds,
-            seed=options.seed,
-            sampler=options.sampler,
-            scheduler=options.scheduler,
-        )
-        for arm in arms_of(options)
-    )
-    for ended in rows.finished():
-        plan.arms[ended.arm].replay(ended)
-    return plan
-
-
 def _counts(plan: StudyPlan) -> str:
     searches = sum(arm.trials for arm in plan.arms.values())
     confirms = sum(arm.seeds for arm in plan.arms.values())
@@ -194,15 +208,34 @@ def _counts(plan: StudyPlan) -> str:
     return f"{len(plan.arms)} arms, {searches} search and {confirms} confirm trials{already}"
 
 
-def _print_plan(plan: StudyPlan, options: SearchOptions, console: Console) -> None:
-    """What a study would do."""
-    console.print(f"{_counts(plan)}, at most {options.epochs} epochs each")
-    table = Table(Column("arm", no_wrap=True), "search", "confirm", "searched (first trial)")
+def _print_plan(
+    plan: StudyPlan, options: SearchOptions, store: ImageStore, cases: Cases, console: Console
+) -> None:
+    """What a study would do, and how long it would take."""
+    from tuning.estimate import epoch_seconds, study_seconds
+
+    table = Table(Column("arm", overflow="fold"), Column("search", no_wrap=True),
+                  Column("confirm", no_wrap=True), Column("an epoch", no_wrap=True),
+                  "searched (first trial)", box=SIMPLE_HEAD, pad_edge=False)  # fmt: skip
+    measured = {}
     for arm in plan.arms.values():
+        measured[arm.arm] = epoch_seconds(arm.arm, options, store, cases)
         searched = ", ".join(f"{p.shown()} ({p.default:g})" if isinstance(p.default, float)
                              else f"{p.shown()} ({p.default})" for p in arm.space)  # fmt: skip
-        table.add_row(str(arm.arm), str(arm.trials), str(arm.seeds), searched)
+        seconds = duration(measured[arm.arm]["search"])
+        table.add_row(str(arm.arm), str(arm.trials), str(arm.seeds), seconds, searched)
+    console.print(f"{_counts(plan)}, at most {options.epochs} epochs each")
     console.print(table)
+    if cases.left_out:
+        console.print(f"{len(cases.left_out)} images left out: the same lesion comes again later")
+    slots = 1 if options.address else find_slots(options, *this_machine()).count
+    total = study_seconds(plan, measured) / slots
+    less = "; trials stopped early make it shorter" * (options.scheduler == "asha")
+    console.print(
+        f"about {duration(total)} at most with {slots} trial{'s' * (slots > 1)} at once, by one "
+        f"measured step of each arm{less}",
+        highlight=False,
+    )
 
 
 def _report(plan: StudyPlan, folder: Path, console: Console) -> int:
@@ -213,7 +246,9 @@ def _report(plan: StudyPlan, folder: Path, console: Console) -> int:
     study = read_study(folder)
     write_report(study)
     print_report(study, console)
+    runs = read_spec(folder)["runs"]
     console.print(
+        f"slots   busy for {runs[-1]['busy']:.0%} of {duration(runs[-1]['seconds'])}\n"
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
         f"models  {folder}/models\n"
         f"report  {folder}/report",

@@ -11,9 +11,13 @@ from typing import Any
 
 from masll.data.store import SPLITS, ImageStore
 from masll.errors import InputError
+from tuning.cases import Cases
 from tuning.options import SearchOptions
-from tuning.plan import Arm
+from tuning.plan import Arm, ArmPlan, StudyPlan, Trial
+from tuning.rows import StudyRows
+from tuning.slots import Slots
 from tuning.space import Parameter, Space
+from tuning.unfinished import Unfinished
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +33,9 @@ def arms_of(options: SearchOptions) -> list[Arm]:
     return [Arm(v, backbone) for backbone in options.backbones for v in options.variants]
 
 
-def make_spec(options: SearchOptions, space: Space, store: ImageStore) -> dict[str, Any]:
+def make_spec(
+    options: SearchOptions, space: Space, store: ImageStore, cases: Cases
+) -> dict[str, Any]:
     """The spec of a new study."""
     asked = {k: v for k, v in dataclasses.asdict(options).items() if k not in _NOT_ASKED}
     index = store.index
@@ -43,11 +49,81 @@ def make_spec(options: SearchOptions, space: Space, store: ImageStore) -> dict[s
             "fingerprint": index["fingerprint"],
             "images": {split: len(index["splits"][split]["ids"]) for split in SPLITS},
             "melanoma": {split: sum(index["splits"][split]["labels"]) for split in SPLITS},
+            "left_out": cases.left_out,  # ids with the later images that show the same lesion
         },
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "git_commit": _git_commit(),
     }
+
+
+def load_plan(
+    folder: Path, options: SearchOptions, space: Space, *, confirm_again: bool = False
+) -> StudyPlan:
+    """The plan of a study, with what earlier runs have finished or begun taken in.
+
+    Args:
+        confirm_again: allow each arm one confirmation more than it has had.
+    """
+    plan = StudyPlan(
+        ArmPlan(
+            arm,
+            space,
+            trials=options.trials,
+            epochs=options.epochs,
+            seeds=options.seeds,
+            seed=options.seed,
+            sampler=options.sampler,
+            scheduler=options.scheduler,
+        )
+        for arm in arms_of(options)
+    )
+    finished = StudyRows(folder, space).finished()
+    for ended in finished:
+        plan.arms[ended.arm].replay(ended)
+    there = {(f.arm, f.stage, f.confirmation, f.number) for f in finished}
+    for begun in Unfinished(folder).all():
+        trial = begun.trial
+        # A killed run may have written a trial's rows and not come to forget it.
+        if (trial.arm, trial.stage, trial.confirmation, trial.number) not in there:
+            plan.arms[trial.arm].resume(trial)
+    for of_arm in plan.arms.values():
+        of_arm.confirmations = max(1, of_arm.opened + confirm_again)
+    return plan
+
+
+def record_run(
+    spec: dict[str, Any],
+    folder: Path,
+    started: datetime.datetime,
+    slots: Slots,
+    busy_seconds: float,
+) -> dict[str, Any]:
+    """The spec with what a run of the study took, and what each arm has taken so far."""
+    ended = datetime.datetime.now(datetime.UTC)
+    seconds = (ended - started).total_seconds()
+    run = {
+        "started_at": started.isoformat(timespec="seconds"),
+        "ended_at": ended.isoformat(timespec="seconds"),
+        "seconds": seconds,
+        "slots": str(slots),
+        "busy": busy_seconds / (slots.count * seconds),  # share of the slots' time
+    }
+    return spec | {"runs": [*spec.get("runs", ()), run], "spent": spent_by_arm(folder)}
+
+
+def spent_by_arm(folder: Path) -> dict[str, dict[str, float]]:
+    """Trials, epochs, hours of a slot and of a GPU that each arm has taken, by its rows."""
+    spent: dict[str, dict[str, float]] = {}
+    for row in StudyRows(folder, ()).spent():
+        of_arm = spent.setdefault(
+            row["arm"], {"trials": 0, "epochs": 0, "slot_hours": 0.0, "gpu_hours": 0.0}
+        )
+        of_arm["trials"] += 1
+        of_arm["epochs"] += row["epochs"]
+        of_arm["slot_hours"] += row["seconds"] / 3600
+        of_arm["gpu_hours"] += row["seconds"] / 3600 * (row["gpus"] or 0)
+    return spent
 
 
 def write_spec(folder: Path, spec: dict[str, Any]) -> None:
@@ -115,6 +191,23 @@ def resumed_options(spec: dict[str, Any], given: dict[str, Any]) -> tuple[Search
     kept = {k: tuple(v) if isinstance(v, list) else v for k, v in asked.items() if k != "space"}
     given = {k: v for k, v in given.items() if k != "preset"}
     return SearchOptions(**{**kept, **given}), space
+
+
+def log_opening(folder: Path, trial: Trial, arm: ArmPlan) -> None:
+    """Note in STUDY/test-set.jsonl that a trial is going to open the test set, and why."""
+    best, searched = arm.best, arm.count("search")
+    auc = f", validation AUC {best.val_auc:.3f}" if best and best.val_auc is not None else ""
+    line = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "trial_id": trial.trial_id,
+        "arm": str(trial.arm),
+        "confirmation": trial.confirmation,
+        "seed": trial.seed,
+        "reason": f"confirms the best of {searched} search trials{auc}",
+        "params": dict(trial.params),
+    }
+    with (folder / "test-set.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _parameter(stored: dict[str, Any]) -> Parameter:

@@ -6,6 +6,7 @@ A worker maps the images and imports PyTorch once; from then on a new trial cost
 import os
 import platform
 import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,15 @@ import torch
 from ray import tune
 
 from masll.config import ModelConfig, TrainConfig
+from masll.cross_validation import CrossValidator
 from masll.data.store import ImageStore
 from masll.model import save_model
 from masll.training import EpochResult, Predictions, Trainer, find_device
+from tuning.cases import read_cases
+from tuning.plan import Trial
 from tuning.space import split_params
+from tuning.study import read_spec
+from tuning.unfinished import Checkpoint, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Job:
     """What all trials of a study have in common, as a worker needs it."""
 
     store: str  # folder of the image store
-    models: str  # folder for confirmed models
+    study: str  # folder of the study, for its choice of images, checkpoints and models
     epochs: int
     batch_size: int
     image_size: int
@@ -37,10 +43,12 @@ class Job:
 class Progress:
     """What a worker tells after each epoch: enough to write the trial's rows if it ends here."""
 
-    result: EpochResult
+    epochs: list[EpochResult]  # all so far, those before an interruption too
     done: bool
     best: EpochResult | None  # None while nothing but diverged epochs were seen
     predictions: list[Predictions]  # of the best epoch
+    seconds: float  # that the trial has kept a slot busy
+    earlier_seconds: float  # of these, before it was gone on with
     images_per_second: float
     device: str
     node: str
@@ -51,69 +59,96 @@ PROGRESS = "progress"  # the key under which a report carries a Progress
 
 
 class TrialWorker(tune.Trainable):
-    """Runs the trial that its config describes, one epoch a step."""
+    """Runs the trial that its config describes, one epoch a step.
+
+    A trial that was interrupted goes on after its last epoch; what that gave is reported again,
+    as nobody may have heard it.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
         job: Job = config["job"]
         torch.set_num_threads(job.threads)
-        self._train = ImageStore(Path(job.store)).split("train")
-        self._validation = ImageStore(Path(job.store)).split("validation")
+        self.store = ImageStore(Path(job.store))
+        study = Path(job.study)
+        self.cases = read_cases(study, read_spec(study))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        started = time.perf_counter()
         self.job: Job = new_config["job"]
-        self.stage: str = new_config["stage"]
-        self.model_folder = Path(self.job.models, new_config["arm"], f"seed-{new_config['seed']}")
-        of_model, of_training = split_params(new_config["params"])
+        self.trial: Trial = new_config["trial"]
         device = find_device()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        self.trainer = Trainer(
-            ModelConfig(
-                variant=new_config["variant"],
-                backbone=new_config["backbone"],
-                pretrained=self.job.pretrained,
-                image_size=self.job.image_size,
-                **of_model,
-            ),
-            TrainConfig(
-                **{
-                    "epochs": self.job.epochs,
-                    "batch_size": self.job.batch_size,
-                    "seed": new_config["seed"],
-                    **of_training,
-                }
-            ),
-            self._train,
-            self._validation,
-            device,
-            keep_best_weights=self.stage == "confirm",
-        )
-        self.seconds = 0.0
+        self.trainer = self._trainer(device)
+        self.epochs: list[EpochResult] = []
+        self.earlier_seconds = 0.0
+        self.checkpoint = Path(self.job.study, "running", f"{self.trial.trial_id}.pt")
+        found = load_checkpoint(self.checkpoint)
+        self.unheard = found is not None
+        if found is not None:
+            self.trainer.load_state_dict(found.trainer)
+            self.epochs, self.earlier_seconds = found.epochs, found.seconds
+        self.seconds = self.earlier_seconds + time.perf_counter() - started
         return True
 
     def step(self) -> dict[str, Any]:
-        result = self.trainer.run_epoch()
-        self.seconds += result.seconds
-        done = self.trainer.done
-        predictions = [made for made in [self.trainer.best_validation] if made is not None]
-        if done and self.stage == "confirm" and self.trainer.best is not None:
+        started = time.perf_counter()
+        if not self.unheard:
+            self.epochs.append(self.trainer.run_epoch())
+        self.unheard = False
+        made = self.trainer.best_validation
+        predictions = [] if made is None else [made]
+        if not self.trainer.done:
+            seconds = self.seconds + time.perf_counter() - started
+            state = Checkpoint(self.epochs, seconds, self.trainer.state_dict())
+            save_checkpoint(self.checkpoint, state)
+        elif self.trial.stage == "confirm" and made is not None:
+            assert isinstance(self.trainer, Trainer)
             self.trainer.restore_best()
             # The one place that opens the test split, and only for a confirmed model.
-            test = ImageStore(Path(self.job.store)).split("test")
-            predictions.append(self.trainer.predict(test))
-            save_model(self.trainer.model, self.model_folder)
+            predictions.append(self.trainer.predict(self.store.split("test")))
+            folder = Path(self.job.study, "models", str(self.trial.arm), f"seed-{self.trial.seed}")
+            save_model(self.trainer.model, folder)
+        self.seconds += time.perf_counter() - started
+        trained = sum(epoch.seconds for epoch in self.epochs)
         progress = Progress(
-            result=result,
-            done=done,
+            epochs=self.epochs,
+            done=self.trainer.done,
             best=self.trainer.best,
             predictions=predictions,
-            images_per_second=self.trainer.epoch * len(self._train) / self.seconds,
+            seconds=self.seconds,
+            earlier_seconds=self.earlier_seconds,
+            images_per_second=len(self.epochs) * self.trainer.images_per_epoch / trained,
             device=_device_name(self.trainer.device),
             node=platform.node(),
             peak_memory_mb=_peak_memory_mb(self.trainer.device),
         )
-        return {"done": done, PROGRESS: progress}
+        return {"done": progress.done, PROGRESS: progress}
+
+    def _trainer(self, device: torch.device) -> Trainer | CrossValidator:
+        of_model, of_training = split_params(self.trial.params)
+        model = ModelConfig(
+            variant=self.trial.arm.variant,
+            backbone=self.trial.arm.backbone,
+            pretrained=self.job.pretrained,
+            image_size=self.job.image_size,
+            **of_model,
+        )
+        settings = {"epochs": self.job.epochs, "batch_size": self.job.batch_size}
+        training = TrainConfig(**{**settings, "seed": self.trial.seed, **of_training})
+        confirms = self.trial.stage == "confirm"
+        if self.cases.folds is not None and not confirms:
+            images, folds = self.cases.pooled(self.store)
+            return CrossValidator(model, training, images, folds, device)
+        return Trainer(
+            model,
+            training,
+            self.cases.train(self.store),
+            self.store.split("validation"),
+            device,
+            keep_best_weights=confirms,
+        )
 
 
 def _device_name(device: torch.device) -> str:

@@ -1,7 +1,9 @@
 """The command itself: real Ray, real files, real Parquet, on a small ISIC 2017 folder."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from masll import VARIANTS, load_model
 from masll.data import find_source
 from tests.support import COUNTS, ROOT, TINY_BACKBONE, assert_one_line_error, run_module
+from tuning.unfinished import Unfinished, load_checkpoint
 
 SMALL = (
     f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 "
@@ -165,6 +168,27 @@ def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questio
     assert len(after) == len(before) + len(VARIANTS)
     assert (after[before.index] == before).all(), "nothing finished is run twice"
 
+    again = search(cache, "--study", study, "--resume", "--trials", 5, "--confirm-again")
+    assert again.returncode == 0, again.stderr
+    trials = pd.read_parquet(study / "trials")
+    assert (trials[trials["stage"] == "search"].groupby("arm").size() == 5).all()
+    reopened = trials[trials["confirmation"] == 2].groupby("arm").size()
+    assert set(reopened) <= {3}
+    for arm in reopened.index:
+        said = f"{arm}: the test set was opened 2 times"
+        assert said in " ".join(again.stdout.split())
+        assert said in (study / "report" / "ablation.md").read_text()
+    log = [json.loads(line) for line in (study / "test-set.jsonl").read_text().splitlines()]
+    confirms = trials[trials["stage"] == "confirm"]
+    assert sorted(line["trial_id"] for line in log) == sorted(confirms["trial_id"])
+    assert all("confirms the best of" in line["reason"] and line["time"] for line in log)
+    spec = json.loads((study / "spec.json").read_text())
+    assert len(spec["runs"]) == 3 and all(0 < run["busy"] <= 1 for run in spec["runs"])
+    assert {arm: spent["trials"] for arm, spent in spec["spent"].items()} == (
+        trials.groupby("arm").size().to_dict()
+    )
+    assert_one_line_error(search(cache, "--confirm-again"), "--confirm-again", "--resume")
+
 
 @pytest.mark.slow
 def test_a_killed_study_resumes_to_the_trials_of_an_undisturbed_one(isic_master, cache, tmp_path):
@@ -193,34 +217,220 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(isic_master, cache,
     assert done <= set(trial_ids(study))
 
 
-@pytest.mark.slow
-def test_a_killed_worker_fails_its_trial_and_the_rest_goes_on(isic_master, cache, tmp_path):
-    study = tmp_path / "study"
-    process = start_search(
-        cache, "--data", isic_master, "--study", study, *SMALL, "--variants", "baseline"
-    )
-    wait_for_trials(study, 1, process)
-    workers = subprocess.run(["pgrep", "-f", "ray::TrialWorker"], capture_output=True, text=True)
-    ours = [int(pid) for pid in workers.stdout.split() if _is_descendant(int(pid), process.pid)]
-    assert ours
-    os.kill(ours[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
-    trials = pd.read_parquet(study / "trials")
-    assert len(trials) == 4
-    failed = trials[trials["status"] == "failed"]
-    assert len(failed) == 1 and failed["error"].str.len().gt(0).all()
-    assert process.returncode == 1 and "1 " in errors and "failed" in errors
+LONG = [
+    "--variants",
+    "baseline",
+    "concat-fusion",
+    "--epochs",
+    "50",
+    "--trials",
+    "1",
+    "--seeds",
+    "1",
+    "--scheduler",
+    "none",
+]
 
 
-def _is_descendant(pid: int, ancestor: int) -> bool:
+def wait_for_epochs(study: Path, epochs: int, process: subprocess.Popen) -> list[str]:
+    """Wait until every slot runs a trial that has done so many epochs, and name these."""
+    for _ in range(1200):
+        begun = [one for one in Unfinished(study).all() if one.epochs >= epochs]
+        if len(begun) == 2:
+            return [one.trial.trial_id for one in begun]
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("no two trials at work within a minute")
+
+
+def descendants(pid: int, name: str) -> list[int]:
+    """Processes that `pid` has started, however indirectly, whose command line begins so."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if name in command and pid in ancestors(int(folder.name)):
+                found.append(int(folder.name))
+    return found
+
+
+def ancestors(pid: int) -> list[int]:
+    found = []
     while pid > 1:
-        if pid == ancestor:
-            return True
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except FileNotFoundError:
-            return False
-    return False
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        found.append(pid)
+    return found
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_killed_worker_goes_on_from_its_last_epoch(isic_master, cache, tmp_path):
+    study = tmp_path / "study"
+    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
+    names = wait_for_epochs(study, 3, process)
+    second = search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
+    assert_one_line_error(second, str(study), f"held by process {process.pid} on", "wait")
+    assert_one_line_error(search(cache, "--study", study, "--resume"), f"process {process.pid}")
+    looked = run_module("tuning.status", study, cache=cache)
+    assert looked.returncode == 0 and f"process {process.pid}" in looked.stdout
+    assert all(name in looked.stdout for name in names), "the long trials run still"
+
+    before = {name: load_checkpoint(study / "running" / f"{name}.pt").epochs for name in names}
+    workers = descendants(process.pid, "ray::ResourceTrainable") or descendants(
+        process.pid, "ray::TrialWorker"
+    )
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    trials = pd.read_parquet(study / "trials").set_index("trial_id")
+    epochs = pd.read_parquet(study / "epochs")
+    assert len(trials) == 4 and set(trials["status"]) == {"completed"}
+    for name, done in before.items():
+        assert trials.loc[name, "crashes"] == 1
+        rows = epochs[epochs["trial_id"] == name].sort_values("epoch")
+        assert list(rows["epoch"]) == list(range(1, 51))
+        # Trained once only: even the times are those of before.
+        assert list(rows["seconds"][: len(done)]) == [epoch.seconds for epoch in done]
+    assert not any((study / "running").iterdir())
+
+
+@pytest.mark.slow
+def test_a_trial_that_always_crashes_fails_with_its_error_and_the_rest_goes_on(
+    isic_master, cache, tmp_path
+):
+    # A batch of one image, whose map is one cell, is too little for batch normalisation.
+    space = tmp_path / "space.toml"
+    space.write_text(
+        '[batch_size]\ntype = "choice"\nchoices = [1]\ndefault = 1\nvariants = ["baseline"]\n'
+    )
+    study = tmp_path / "study"
+    result = search(
+        cache, "--data", isic_master, "--study", study, *SMALL, "--space", space,
+        "--variants", "baseline", "global-only", "--trials", 1,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    assert "baseline/test_resnet: 1 search" in result.stderr and "failed" in result.stderr
+    trials = pd.read_parquet(study / "trials").set_index("arm")
+    failed = trials.loc["baseline/test_resnet"]
+    assert (failed["status"], failed["crashes"]) == ("failed", 3)
+    assert "Expected more than 1 value per channel" in failed["error"]
+    others = trials.loc["global-only/test_resnet"]
+    assert len(others) == 3 and set(others["status"]) == {"completed"}
+
+
+@pytest.mark.slow
+def test_one_seed_and_one_slot_give_the_same_figures_twice(isic_master, cache, tmp_path):
+    def figures(name: str) -> list[pd.DataFrame]:
+        study = tmp_path / name
+        result = search(
+            cache, "--data", isic_master, "--study", study, *SMALL, "--cpus-per-trial", 2,
+            "--variants", "global-only", "gated-fusion", "--epochs", 3, "--trials", 3,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert "1 at once" in result.stdout
+        timing = ["started_at", "ended_at", "seconds", "images_per_second", "peak_memory_mb"]
+        return [
+            pd.read_parquet(study / kind).drop(columns=timing, errors="ignore")
+            for kind in ("trials", "epochs", "predictions")
+        ]
+
+    for first, second in zip(figures("first"), figures("second"), strict=True):
+        pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+@pytest.mark.slow
+def test_folds_and_leaks_are_recorded_kept_to_and_judge_the_search(isic_folder, cache, tmp_path):
+    train, validation, test = (
+        isic_folder / f"{prefix}_Data" for prefix in COUNTS
+    )  # a training image as a validation image, and a validation image as a test image
+    (validation / "ISIC_0000029.jpg").write_bytes((train / "ISIC_0000005.jpg").read_bytes())
+    (test / "ISIC_0000041.jpg").write_bytes((validation / "ISIC_0000030.jpg").read_bytes())
+    study = tmp_path / "study"
+    options = ["--variants", "concat-fusion", "--validation", "cv5", "--drop-leaks"]
+    result = search(cache, "--data", isic_folder, "--study", study, *SMALL, *options)
+    assert result.returncode == 0, result.stderr
+    spec = json.loads((study / "spec.json").read_text())
+    assert spec["data"]["left_out"] == {
+        "ISIC_0000005": ["ISIC_0000029"],
+        "ISIC_0000030": ["ISIC_0000041"],
+    }
+    folds = pd.read_csv(study / "folds.csv").set_index("image_id")["fold"]
+    assert len(folds) == 34 and set(folds) == set(range(5))
+    assert "ISIC_0000005" not in folds and "ISIC_0000030" not in folds
+    records = {r.image_id: r for r in find_source(str(isic_folder)).records}
+    melanomas = folds.groupby(folds).apply(lambda f: sum(records[i].label for i in f.index))
+    assert melanomas.max() - melanomas.min() <= 1
+
+    trials = pd.read_parquet(study / "trials").set_index("trial_id")
+    predictions = pd.read_parquet(study / "predictions")
+    for name, made in predictions[predictions["stage"] == "search"].groupby("trial_id"):
+        assert set(made["image_id"]) == set(folds.index) and set(made["split"]) == {"validation"}
+        aucs = [
+            roc_auc_score(of_fold["label"], of_fold["score"])
+            for _, of_fold in made.groupby(folds.loc[made["image_id"]].to_numpy())
+        ]
+        assert trials.loc[name, "val_auc"] == pytest.approx(np.mean(aucs), abs=1e-12)
+    confirmed = predictions[(predictions["stage"] == "confirm")]
+    assert (confirmed.groupby(["trial_id", "split"]).size() == 12).all()
+
+
+def start_resumed(cache: Path, study: Path, *arguments: object) -> subprocess.Popen:
+    begun = (study / "spec.json").exists()
+    return start_search(cache, "--study", study, *(["--resume"] if begun else arguments))
+
+
+@pytest.mark.soak
+def test_ten_kills_of_the_driver_at_random_moments_lose_and_repeat_nothing(
+    isic_master, cache, tmp_path
+):
+    study = tmp_path / "study"
+    arguments = ["--data", isic_master, *SMALL, "--epochs", 12]
+    draws = random.Random(5)
+    ended: dict[str, bytes] = {}
+    for _ in range(10):
+        process = start_resumed(cache, study, *arguments)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(draws.uniform(5, 16))
+        process.kill()
+        process.communicate()
+        for path in (study / "trials").glob("*.parquet"):
+            content = path.read_bytes()
+            assert ended.setdefault(path.stem, content) == content, "nothing finished is repeated"
+    process = start_resumed(cache, study, *arguments)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    trials = pd.read_parquet(study / "trials").set_index("trial_id")
+    assert sorted(trials.index) == EXPECTED_IDS
+    assert all((study / "trials" / f"{name}.parquet").read_bytes() == ended[name] for name in ended)
+    epochs = pd.read_parquet(study / "epochs")
+    assert not epochs.duplicated(["trial_id", "epoch"]).any()
+    assert (epochs.groupby("trial_id")["epoch"].max() == trials["epochs"]).all()
+    assert (epochs.groupby("trial_id").size() == trials["epochs"]).all()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("server", ["raylet/raylet", "gcs/gcs_server"])
+def test_when_ray_itself_is_killed_the_study_goes_on_where_it_was(
+    isic_master, cache, tmp_path, server
+):
+    study = tmp_path / "study"
+    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
+    names = wait_for_epochs(study, 3, process)
+    (killed,) = descendants(process.pid, f"/ray/core/src/ray/{server}")
+    os.kill(killed, signal.SIGKILL)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode != 0
+    if server.startswith("raylet"):
+        assert process.returncode == 1 and "Ray has died" in output and "--resume" in output
+    before = {name: load_checkpoint(study / "running" / f"{name}.pt").epochs for name in names}
+    result = search(cache, "--study", study, "--resume")
+    assert result.returncode == 0, result.stderr
+    epochs = pd.read_parquet(study / "epochs")
+    for name, done in before.items():
+        rows = epochs[epochs["trial_id"] == name].sort_values("epoch")
+        assert list(rows["epoch"]) == list(range(1, 51))
+        assert list(rows["seconds"][: len(done)]) == [epoch.seconds for epoch in done]
 
 
 @pytest.mark.slow
@@ -244,7 +454,7 @@ def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path):
     refused("--cpus-per-trial", 4096, words=["--cpus-per-trial 4096"])
     (tmp_path / "file").write_text("")
     refused("--study", tmp_path / "file", words=["is a file"])
-    refused("--data", isic_folder, "--study", tmp_path / "file" / "x", words=["Not a directory"])
+    refused("--study", tmp_path / "file" / "x", words=["Not a directory"])
     image = isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg"
     content = image.read_bytes()
     image.write_bytes(content[:500])
