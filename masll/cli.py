@@ -38,9 +38,17 @@ class Parser(argparse.ArgumentParser):
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
             unknown = message.removeprefix(prefix).split()[0]
-            message = f"unknown option {unknown}{suggestion(unknown, self._option_string_actions)}"
+            message = f"unknown option {unknown}{suggestion(unknown, self._known_options())}"
         print(f"error: {message}; see '{self.prog} --help'", file=sys.stderr)
         sys.exit(2)
+
+    def _known_options(self) -> set[str]:
+        known = set(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action.choices.values():
+                    known |= command._known_options()
+        return known
 
 
 def suggestion(name: str, known: Collection[str]) -> str:

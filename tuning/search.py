@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,10 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
 def _check_folder(folder: Path, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--study {folder} is a file; name a folder")
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        why = "Permission denied" if there.is_dir() else "Not a directory"
+        raise InputError(f"cannot write the study {folder}: {there}: {why}; name another folder")
     check_free(folder)
     if not resume and folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
         raise InputError(

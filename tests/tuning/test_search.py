@@ -16,7 +16,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from masll import VARIANTS, load_model
+from masll import VARIANTS, InputError, load_model
 from masll.data import find_source
 from tests.support import COUNTS, ROOT, TINY_BACKBONE, assert_one_line_error, run_module
 from tuning.unfinished import Unfinished, load_checkpoint
@@ -198,6 +198,10 @@ def test_a_killed_study_resumes_to_the_trials_of_an_undisturbed_one(isic_master,
     process.kill()
     process.communicate()
     kept = {path: path.read_bytes() for path in (study / "trials").glob("*.parquet")}
+    looked = run_module("tuning.status", study, cache=cache)
+    assert looked.returncode == 0 and "stopped; go on with --resume" in looked.stdout
+    for begun in Unfinished(study).all():
+        assert f"{begun.trial.trial_id}: {begun.epochs} of 2 epochs" in looked.stdout
 
     result = search(cache, "--study", study, "--resume")
     assert result.returncode == 0, result.stderr
@@ -243,13 +247,13 @@ def wait_for_epochs(study: Path, epochs: int, process: subprocess.Popen) -> list
     raise AssertionError("no two trials at work within a minute")
 
 
-def descendants(pid: int, name: str) -> list[int]:
-    """Processes that `pid` has started, however indirectly, whose command line begins so."""
+def descendants(pid: int, *names: str) -> list[int]:
+    """Processes that `pid` has started, however indirectly, with one of the names."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if name in command and pid in ancestors(int(folder.name)):
+            if any(name in command for name in names) and pid in ancestors(int(folder.name)):
                 found.append(int(folder.name))
     return found
 
@@ -267,20 +271,17 @@ def test_a_trial_of_a_killed_worker_goes_on_from_its_last_epoch(isic_master, cac
     study = tmp_path / "study"
     process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
     names = wait_for_epochs(study, 3, process)
+    before = {name: load_checkpoint(study / "running" / f"{name}.pt").epochs for name in names}
+    workers = descendants(process.pid, "ray::ResourceTrainable", "ray::TrialWorker")
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
     second = search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
     assert_one_line_error(second, str(study), f"held by process {process.pid} on", "wait")
     assert_one_line_error(search(cache, "--study", study, "--resume"), f"process {process.pid}")
     looked = run_module("tuning.status", study, cache=cache)
-    assert looked.returncode == 0 and f"process {process.pid}" in looked.stdout
-    assert all(name in looked.stdout for name in names), "the long trials run still"
+    assert looked.returncode == 0 and f"runs: process {process.pid}" in looked.stdout
 
-    before = {name: load_checkpoint(study / "running" / f"{name}.pt").epochs for name in names}
-    workers = descendants(process.pid, "ray::ResourceTrainable") or descendants(
-        process.pid, "ray::TrialWorker"
-    )
-    assert len(workers) == 2
-    for worker in workers:
-        os.kill(worker, signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     trials = pd.read_parquet(study / "trials").set_index("trial_id")
@@ -319,7 +320,7 @@ def test_a_trial_that_always_crashes_fails_with_its_error_and_the_rest_goes_on(
     assert len(others) == 3 and set(others["status"]) == {"completed"}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_one_seed_and_one_slot_give_the_same_figures_twice(isic_master, cache, tmp_path):
     def figures(name: str) -> list[pd.DataFrame]:
         study = tmp_path / name
@@ -434,12 +435,24 @@ def test_when_ray_itself_is_killed_the_study_goes_on_where_it_was(
 
 
 @pytest.mark.slow
-def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path):
+def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, monkeypatch, capsys):
+    from tuning.search import main
+
+    monkeypatch.setenv("MASLL_CACHE", str(tmp_path / "cache"))
+    study = tmp_path / "study"
+
     def refused(*arguments: object, words: list[str]) -> None:
-        study = tmp_path / "study"
-        result = search(tmp_path / "cache", *SMALL, "--study", study, *arguments)
-        assert_one_line_error(result, *words)
+        with pytest.raises((InputError, SystemExit)) as caught:
+            main([*SMALL, "--study", *map(str, [study, *arguments])])
+        said = capsys.readouterr().err
+        if isinstance(caught.value, InputError):
+            assert said == ""
+            said = f"{caught.value}\n"
+        assert said.count("\n") == 1 and all(word in said for word in words), said
         assert not study.exists()
+
+    as_a_command = search(tmp_path / "cache", *SMALL, "--study", study, "--data", "nowhere")
+    assert_one_line_error(as_a_command, "nowhere")
 
     table = isic_folder / "ISIC-2017_Training_Part3_GroundTruth.csv"
     refused("--data", tmp_path / "nowhere", words=["nowhere"])

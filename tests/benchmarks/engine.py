@@ -1,0 +1,207 @@
+"""What a trial costs beside its training: seconds of a worker, with trials that train nothing.
+
+Each trial reports four times, on two workers. Side by side in one run: this project's engine, with
+rows written and all, at two sizes; Ray Tune's function API; its class API with actors reused and
+default loggers; and two plain Optuna processes that share a journal file. The time runs from the
+end of the first trial to that of the last, so that what is paid once is not counted.
+
+    python -m tests.benchmarks.engine [--trials 400] [--many 10000]
+"""
+
+import argparse
+import datetime
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from ray import tune
+
+from masll import VARIANTS
+from masll.training import EpochResult
+from tuning import engine
+from tuning.dashboard import DashboardFile
+from tuning.options import SearchOptions
+from tuning.plan import Arm, ArmPlan, Finished, StudyPlan
+from tuning.rows import StudyRows
+from tuning.slots import Slots
+from tuning.space import DEFAULT_SPACE
+from tuning.trainable import PROGRESS, Job, Progress
+
+REPORTS = 4
+WORKERS = 2
+
+
+def planted_auc(params: dict[str, Any], epoch: int) -> float:
+    return 0.5 + epoch / 20 - abs(params["lr"] - 0.01)
+
+
+def per_trial(ends: list[float]) -> float:
+    """Seconds of a worker for each trial, from the times at which trials ended."""
+    return WORKERS * (max(ends) - min(ends)) / (len(ends) - 1)
+
+
+class NoTraining(tune.Trainable):
+    """Reports as a real worker does, and trains nothing."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.params = new_config["trial"].params
+        self.epochs: list[EpochResult] = []
+        return True
+
+    def step(self) -> dict[str, Any]:
+        epoch = len(self.epochs) + 1
+        auc = planted_auc(self.params, epoch)
+        nothing = (None,) * 6
+        self.epochs.append(EpochResult(epoch, 0.01, 0.5, 0.5, auc, *nothing, seconds=0.001))
+        done = epoch == REPORTS
+        return {
+            "done": done,
+            PROGRESS: Progress(
+                self.epochs, done, self.epochs[-1], [], 0.001, 0.0, 0.0, "none", "here", 0.0
+            ),
+        }
+
+
+def this_engine(trials: int) -> float:
+    plan = StudyPlan(
+        ArmPlan(Arm(variant, "none"), DEFAULT_SPACE, trials=trials // len(VARIANTS),
+                epochs=REPORTS, seeds=0, seed=0, sampler="random", scheduler="none")
+        for variant in VARIANTS
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job("", folder, REPORTS, 1, 32, False, 1)
+        rows = StudyRows(Path(folder), DEFAULT_SPACE)
+        ends: list[float] = []
+        dashboard = DashboardFile(Path(folder), plan)
+
+        def on_finished(ended: Finished, _: dict[str, Any]) -> None:
+            dashboard.add(ended)
+            ends.append(time.time())
+
+        engine.run(plan, rows, job, Slots(WORKERS, 1, 0), worker=NoTraining,
+                   on_finished=on_finished)  # fmt: skip
+        assert len(ends) == trials
+        return per_trial(ends)
+
+
+def function_api(trials: int) -> float:
+    import torch  # noqa: F401  what every trial of a function has to import
+
+    def train(config: dict[str, Any]) -> None:
+
+        for epoch in range(1, REPORTS + 1):
+            tune.report({"auc": planted_auc(config, epoch)})
+
+    return _plain_tune(train, trials, reuse=False)
+
+
+def class_api(trials: int) -> float:
+    class Plain(tune.Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            self.reset_config(config)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.params, self.epoch = new_config, 0
+            return True
+
+        def step(self) -> dict[str, Any]:
+            self.epoch += 1
+            return {"auc": planted_auc(self.params, self.epoch), "done": self.epoch == REPORTS}
+
+    return _plain_tune(Plain, trials, reuse=True)
+
+
+def _plain_tune(trainable: Any, trials: int, *, reuse: bool) -> float:
+    class Clock(tune.Callback):
+        def on_trial_complete(self, **_: Any) -> None:
+            ends.append(time.time())
+
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "0"
+    ends: list[float] = []
+    checkpoints = tune.CheckpointConfig(checkpoint_at_end=False) if reuse else None
+    with tempfile.TemporaryDirectory() as folder:
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 1}),
+            param_space={"lr": tune.loguniform(1e-4, 1e-1)},
+            tune_config=tune.TuneConfig(num_samples=trials, reuse_actors=reuse,
+                                        max_concurrent_trials=WORKERS),
+            run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[Clock()],
+                                      checkpoint_config=checkpoints),
+        ).fit()  # fmt: skip
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    assert len(ends) == trials
+    return per_trial(ends)
+
+
+def plain_optuna(trials: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/journal"
+        storage = JournalStorage(JournalFileBackend(path))
+        optuna.create_study(storage=storage, study_name="one", direction="maximize")
+        context = multiprocessing.get_context("spawn")
+        workers = [
+            context.Process(target=_optimize, args=(path, trials // WORKERS))
+            for _ in range(WORKERS)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        study = optuna.load_study(storage=JournalStorage(JournalFileBackend(path)),
+                                  study_name="one")  # fmt: skip
+        ends = [t.datetime_complete.timestamp() for t in study.trials if t.datetime_complete]
+        assert len(ends) == trials
+        return per_trial(ends)
+
+
+def _optimize(path: str, trials: int) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        params = {"lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)}
+        for epoch in range(1, REPORTS + 1):
+            trial.report(planted_auc(params, epoch), epoch)
+        return planted_auc(params, REPORTS)
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.load_study(storage=JournalStorage(JournalFileBackend(path)), study_name="one",
+                              sampler=optuna.samplers.RandomSampler())  # fmt: skip
+    study.optimize(objective, n_trials=trials)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--many", type=int, default=10_000)
+    asked = parser.parse_args()
+    runs: list[tuple[str, int, Callable[[int], float]]] = [
+        ("this engine, rows and all", asked.trials, this_engine),
+        ("this engine, many trials", asked.many, this_engine),
+        ("Ray Tune, class API, default loggers", min(100, asked.trials), class_api),
+        ("Ray Tune, function API", min(8, asked.trials), function_api),
+        ("two Optuna processes, journal file", asked.trials, plain_optuna),
+    ]
+    print(f"{datetime.date.today()}, {os.cpu_count()} cores; seconds of a worker for each trial")
+    ours = 0.0
+    options = SearchOptions(num_gpus=0, backbones=("none",), trials=1, epochs=1, seeds=1,
+                            image_size=32)  # fmt: skip
+    with engine.ray_session(options):
+        for name, trials, measure in runs:
+            seconds = measure(trials)
+            ours = ours or seconds
+            print(f"{name:<38}{trials:6} trials {seconds:7.3f} s  {seconds / ours:6.1f} x",
+                  flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

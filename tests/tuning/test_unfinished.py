@@ -1,0 +1,56 @@
+"""What is left of a trial that was cut off: read back as it was, and never half of it."""
+
+import datetime
+
+import pytest
+import torch
+
+from masll.training import EpochResult
+from tuning.plan import Arm, Trial
+from tuning.unfinished import Begun, Checkpoint, Unfinished, load_checkpoint, save_checkpoint
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=datetime.UTC)
+TRIAL = Trial(Arm("gated-fusion", "resnet18"), "search", 3, 7,
+              {"lr": 0.1 + 0.2, "optimizer": "sgd", "square_box": True})  # fmt: skip
+EPOCH = EpochResult(1, 0.01, 0.5, 0.6, float("nan"), None, None, None, None, None, None, 1.5)
+
+
+def test_a_trial_is_read_back_as_it_was_handed_out(tmp_path):
+    unfinished = Unfinished(tmp_path)
+    assert unfinished.all() == []
+    begun = Begun(TRIAL, NOW, crashes=1, epochs=4)
+    unfinished.keep(begun)
+    assert Unfinished(tmp_path).all() == [begun]
+    unfinished.remove(TRIAL.trial_id)
+    assert not any(unfinished.folder.iterdir())
+    unfinished.remove(TRIAL.trial_id)  # nothing to do twice
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"trial": 1}'])
+def test_a_spoilt_file_counts_as_not_there(tmp_path, content):
+    unfinished = Unfinished(tmp_path)
+    unfinished.keep(Begun(TRIAL, NOW))
+    (unfinished.folder / "other.json").write_text(content)
+    assert [begun.trial for begun in unfinished.all()] == [TRIAL]
+
+
+def test_a_checkpoint_holds_tensors_and_plain_values_only(tmp_path):
+    path = tmp_path / "running" / "trial.pt"
+    state = {"model": {"weight": torch.arange(3.0)}, "epoch": 1, "best": None}
+    save_checkpoint(path, Checkpoint([EPOCH], 2.5, state))
+    assert torch.load(path, weights_only=True)["seconds"] == 2.5
+    found = load_checkpoint(path)
+    assert found.trainer["model"]["weight"].tolist() == [0, 1, 2] and found.seconds == 2.5
+    assert str(found.epochs) == str([EPOCH])
+
+
+@pytest.mark.parametrize("damage", ["cut off", "other", "empty", "missing"])
+def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path, damage):
+    path = tmp_path / "trial.pt"
+    save_checkpoint(path, Checkpoint([EPOCH], 2.5, {}))
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"cut off": content[:-200], "other": b"hello", "empty": b""}[damage])
+    assert load_checkpoint(path) is None
