@@ -5,11 +5,16 @@ midranks in O(n log n) (Sun and Xu, IEEE Signal Processing Letters 21, 2014).
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import scipy.optimize
 import scipy.special
 import scipy.stats
+import sklearn.linear_model
+
+from masll.metrics import roc_points
 
 Floats = npt.NDArray[np.float64]
 
@@ -141,3 +146,240 @@ def _checked(
         if np.isnan(each).any():
             raise ValueError(f"score {int(np.flatnonzero(np.isnan(each))[0])} is nan")
     return labels == 1, arrays
+
+
+class Estimate(NamedTuple):
+    """A figure with its standard error, its interval and, for a difference, its p-value."""
+
+    value: float
+    error: float
+    low: float
+    high: float
+    p_value: float = math.nan
+
+
+def mean_auc(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.95, draws: int = 2000,
+    seed: int = 0,
+) -> Estimate:  # fmt: skip
+    """Mean area over the seeds of an arm, for other seeds and other images of the same kind.
+
+    Images (within their class) and seeds are drawn again together; the standard error of that
+    bootstrap gives an interval symmetric on the logit scale, and so inside [0, 1]. With one seed
+    it is DeLong's, and says nothing of other seeds.
+
+    Args:
+        labels: (n,) of 0 and 1.
+        scores: (seeds, n).
+        draws: of the bootstrap.
+        seed: of its random numbers.
+
+    Returns:
+        All nan when a class is missing; error and interval nan when one has a single image.
+    """
+    labels, rows = np.asarray(labels).ravel(), np.atleast_2d(np.asarray(scores, dtype=float))
+    if len(rows) == 1:
+        auc, low, high = auc_confidence_interval(labels, rows[0], level)
+        return Estimate(auc, _error_of_logit(auc, low, high, level), low, high)
+    positive, _ = _checked(labels, *rows)
+    if positive.all() or not positive.any():
+        return Estimate(*[math.nan] * 4)
+    value = float(np.mean([_placements(positive, row)[0] for row in rows]))
+    if min(positive.sum(), (~positive).sum()) == 1:
+        return Estimate(value, math.nan, math.nan, math.nan)
+    drawn = _drawn_means(positive, [rows], draws, seed)[0]
+    error = float(drawn.std(ddof=1))
+    if value in (0.0, 1.0) or error == 0:
+        return Estimate(value, error, *auc_confidence_interval(labels, rows[0], level)[1:])
+    half = scipy.stats.norm.ppf((1 + level) / 2) * error / (value * (1 - value))
+    low, high = scipy.special.expit(scipy.special.logit(value) + np.array([-half, half]))
+    return Estimate(value, error, float(low), float(high))
+
+
+def auc_difference(
+    labels: npt.ArrayLike, scores_a: npt.ArrayLike, scores_b: npt.ArrayLike, *,
+    level: float = 0.95, draws: int = 2000, seed: int = 0,
+) -> Estimate:  # fmt: skip
+    """Difference of two arms' mean areas on the same images, with a two-sided paired test.
+
+    Images are drawn once for both arms, seeds for each arm. With one seed each it is DeLong's test.
+
+    Args:
+        labels: (n,) of 0 and 1.
+        scores_a, scores_b: (seeds, n) each; the numbers of seeds may differ.
+        draws: of the bootstrap.
+        seed: of its random numbers.
+
+    Returns:
+        mean area of a - mean area of b; p nan where no test can be made.
+    """
+    a, b = (np.atleast_2d(np.asarray(scores, dtype=float)) for scores in (scores_a, scores_b))
+    labels = np.asarray(labels).ravel()
+    z = scipy.stats.norm.ppf((1 + level) / 2)
+    if len(a) == len(b) == 1:
+        difference, error, p = delong_test(labels, a[0], b[0])
+        return Estimate(difference, error, difference - z * error, difference + z * error, p)
+    positive, _ = _checked(labels, *a, *b)
+    if positive.all() or not positive.any():
+        return Estimate(*[math.nan] * 5)
+    means = [np.mean([_placements(positive, row)[0] for row in rows]) for rows in (a, b)]
+    difference = float(means[0] - means[1])
+    if min(positive.sum(), (~positive).sum()) == 1:
+        return Estimate(difference, *[math.nan] * 4)
+    drawn_a, drawn_b = _drawn_means(positive, [a, b], draws, seed)
+    error = float((drawn_a - drawn_b).std(ddof=1))
+    if error < 1e-12:
+        return Estimate(difference, 0.0, difference, difference, math.nan if difference else 1.0)
+    p = float(2 * scipy.stats.norm.sf(abs(difference) / error))
+    return Estimate(difference, error, difference - z * error, difference + z * error, p)
+
+
+def detectable_difference(error: float, *, power: float = 0.8, level: float = 0.95) -> float:
+    """The smallest true difference that a two-sided test with such a standard error finds so often.
+
+    Args:
+        error: standard error of the difference.
+        power: how often it is found.
+        level: 1 - the size of the test.
+    """
+    normal = scipy.stats.norm
+    return float((normal.ppf((1 + level) / 2) + normal.ppf(power)) * error)
+
+
+def mcnemar(
+    labels: npt.ArrayLike, called_a: npt.ArrayLike, called_b: npt.ArrayLike
+) -> tuple[int, int, float]:
+    """Exact paired test of two classifiers' decisions on the same images (McNemar 1947).
+
+    Args:
+        labels, called_a, called_b: (n,) of 0 and 1.
+
+    Returns:
+        (images that only a gets right, images that only b gets right, two-sided binomial p).
+    """
+    labels, a, b = (np.asarray(each).ravel() for each in (labels, called_a, called_b))
+    only_a = int(((a == labels) & (b != labels)).sum())
+    only_b = int(((a != labels) & (b == labels)).sum())
+    if only_a + only_b == 0:
+        return 0, 0, 1.0
+    return only_a, only_b, float(scipy.stats.binomtest(only_a, only_a + only_b).pvalue)
+
+
+def partial_auc(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, least_sensitivity: float = 0.8
+) -> float:
+    """Area under the part of the ROC curve whose sensitivity is high, over that of a perfect one.
+
+    The challenge's scorer calls the same area, not divided, `auc_sens_80`.
+
+    Args:
+        labels: (n,) of 0 and 1.
+        scores: (n,).
+        least_sensitivity: from 0 to below 1.
+    """
+    positive, (values,) = _checked(labels, scores)
+    if positive.all() or not positive.any():
+        return math.nan
+    sensitivities, specificities = roc_points(positive, values)
+    # Turn the curve on its side: specificity over sensitivity, from the least one to 1.
+    order = np.argsort(sensitivities, kind="stable")
+    x, y = sensitivities[order], specificities[order]
+    at_least = np.interp(least_sensitivity, *_upper(x, y))
+    inside = x >= least_sensitivity
+    x = np.concatenate([[least_sensitivity], x[inside]])
+    y = np.concatenate([[at_least], y[inside]])
+    return float(np.trapezoid(y, x) / (1 - least_sensitivity))
+
+
+class Calibration(NamedTuple):
+    """How well probabilities are meant."""
+
+    intercept: float  # of outcome on logit(score), with slope 1: 0 if the mean risk is right
+    slope: float  # of outcome on logit(score): 1 if risks are spread right, less if too extreme
+    error: float  # expected calibration error over ten bins of equal number
+
+
+def calibration(labels: npt.ArrayLike, scores: npt.ArrayLike, bins: int = 10) -> Calibration:
+    """Calibration in the large, slope (Cox 1958) and expected calibration error.
+
+    Args:
+        labels: (n,) of 0 and 1.
+        scores: (n,) probabilities.
+        bins: of equal number of images, for the expected calibration error.
+
+    Returns:
+        nan where it is not defined: a class is missing, or all scores are equal (slope).
+    """
+    positive, (values,) = _checked(labels, scores)
+    if positive.all() or not positive.any():
+        return Calibration(math.nan, math.nan, math.nan)
+    outcome = positive.astype(float)
+    order = np.argsort(values, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [len(part) * abs(values[part].mean() - outcome[part].mean()) for part in parts]
+    logits = scipy.special.logit(values.clip(1e-7, 1 - 1e-7))
+    intercept = scipy.optimize.brentq(
+        lambda shift: scipy.special.expit(logits + shift).mean() - outcome.mean(), -50, 50
+    )
+    slope = math.nan
+    if logits.std() > 0:
+        fitted = sklearn.linear_model.LogisticRegression(C=math.inf, tol=1e-8, max_iter=1000)
+        slope = float(fitted.fit(logits[:, None], positive).coef_[0, 0])
+    return Calibration(float(intercept), slope, float(np.sum(gaps) / len(values)))
+
+
+def expected_best(values: npt.ArrayLike, budget: int) -> Floats:
+    """Expected highest validation figure after 1, 2, ... trials drawn from those that were run.
+
+    Dodge et al., "Show Your Work" (2019), equation 2: of the empirical distribution, with
+    replacement.
+
+    Args:
+        values: (n,) of the trials.
+        budget: most trials.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    shares = np.arange(len(ordered) + 1) / len(ordered)
+    powers = shares[None, :] ** np.arange(1, budget + 1)[:, None]
+    return np.diff(powers, axis=1) @ ordered
+
+
+def _drawn_means(
+    positive: npt.NDArray[np.bool_], arms: list[Floats], draws: int, seed: int
+) -> list[Floats]:
+    """Mean areas of each arm over drawn seeds, on images drawn once for all arms: (draws,) each.
+
+    How often an image is drawn weighs its comparisons: with the matrix of who beats whom, all
+    draws of a model are one product.
+    """
+    rng = np.random.default_rng(seed)
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    on_positives = rng.multinomial(n_positive, np.full(n_positive, 1 / n_positive), draws)
+    on_negatives = rng.multinomial(n_negative, np.full(n_negative, 1 / n_negative), draws)
+    weights = (on_positives / n_positive).astype(np.float32), on_negatives / n_negative
+    means = []
+    for rows in arms:
+        areas = np.empty((draws, len(rows)))
+        for place, row in enumerate(rows):
+            high, low = row[positive][:, None], row[~positive][None]
+            beats = (high > low).astype(np.float32) + 0.5 * (high == low).astype(np.float32)
+            areas[:, place] = ((weights[0] @ beats) * weights[1]).sum(axis=1)
+        of_seeds = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), draws) / len(rows)
+        means.append((areas * of_seeds).sum(axis=1))
+    return means
+
+
+def _error_of_logit(auc: float, low: float, high: float, level: float) -> float:
+    """The standard error that a logit interval was made of."""
+    if not 0 < auc < 1 or math.isnan(low):
+        return math.nan
+    width = scipy.special.logit(high) - scipy.special.logit(low)
+    return float(width / (2 * scipy.stats.norm.ppf((1 + level) / 2)) * auc * (1 - auc))
+
+
+def _upper(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """The highest y at each x, x rising."""
+    ends, places = np.unique(x, return_inverse=True)
+    highest = np.full(len(ends), -math.inf)
+    np.maximum.at(highest, places, y)
+    return ends, highest

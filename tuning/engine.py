@@ -252,6 +252,11 @@ class _PlanScheduler(FIFOScheduler):
         stop = self.bridge.report(trial.trial_id, result[PROGRESS])
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The trial that waits; the base class looks for it among all that there ever were."""
+        live = tune_controller.get_live_trials()
+        return next((trial for trial in live if trial.status == trial.PENDING), None)
+
 
 class _RowWriter(tune.Callback):
     def __init__(self, bridge: _Bridge) -> None:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.storages import JournalStorage
@@ -42,9 +42,19 @@ def planted_auc(params: dict[str, Any], epoch: int) -> float:
     return 0.5 + epoch / 20 - abs(params["lr"] - 0.01)
 
 
-def per_trial(ends: list[float]) -> float:
-    """Seconds of a worker for each trial, from the times at which trials ended."""
-    return WORKERS * (max(ends) - min(ends)) / (len(ends) - 1)
+class Cost(NamedTuple):
+    """Seconds of a worker for each trial."""
+
+    mean: float
+    growth: float  # that of the last fifth of the trials over that of the first
+
+    @classmethod
+    def of(cls, ends: list[float]) -> "Cost":
+        """From the times at which trials ended."""
+        ends = sorted(ends)
+        fifth = max(1, len(ends) // 5)
+        first, last = ends[fifth] - ends[0], ends[-1] - ends[-1 - fifth]
+        return cls(WORKERS * (ends[-1] - ends[0]) / (len(ends) - 1), last / first)
 
 
 class NoTraining(tune.Trainable):
@@ -72,7 +82,7 @@ class NoTraining(tune.Trainable):
         }
 
 
-def this_engine(trials: int) -> float:
+def this_engine(trials: int) -> Cost:
     plan = StudyPlan(
         ArmPlan(Arm(variant, "none"), DEFAULT_SPACE, trials=trials // len(VARIANTS),
                 epochs=REPORTS, seeds=0, seed=0, sampler="random", scheduler="none")
@@ -91,10 +101,10 @@ def this_engine(trials: int) -> float:
         engine.run(plan, rows, job, Slots(WORKERS, 1, 0), worker=NoTraining,
                    on_finished=on_finished)  # fmt: skip
         assert len(ends) == trials
-        return per_trial(ends)
+        return Cost.of(ends)
 
 
-def function_api(trials: int) -> float:
+def function_api(trials: int) -> Cost:
     import torch  # noqa: F401  what every trial of a function has to import
 
     def train(config: dict[str, Any]) -> None:
@@ -105,7 +115,7 @@ def function_api(trials: int) -> float:
     return _plain_tune(train, trials, reuse=False)
 
 
-def class_api(trials: int) -> float:
+def class_api(trials: int) -> Cost:
     class Plain(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
             self.reset_config(config)
@@ -121,7 +131,7 @@ def class_api(trials: int) -> float:
     return _plain_tune(Plain, trials, reuse=True)
 
 
-def _plain_tune(trainable: Any, trials: int, *, reuse: bool) -> float:
+def _plain_tune(trainable: Any, trials: int, *, reuse: bool) -> Cost:
     class Clock(tune.Callback):
         def on_trial_complete(self, **_: Any) -> None:
             ends.append(time.time())
@@ -140,10 +150,10 @@ def _plain_tune(trainable: Any, trials: int, *, reuse: bool) -> float:
         ).fit()  # fmt: skip
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     assert len(ends) == trials
-    return per_trial(ends)
+    return Cost.of(ends)
 
 
-def plain_optuna(trials: int) -> float:
+def plain_optuna(trials: int) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/journal"
         storage = JournalStorage(JournalFileBackend(path))
@@ -161,7 +171,7 @@ def plain_optuna(trials: int) -> float:
                                   study_name="one")  # fmt: skip
         ends = [t.datetime_complete.timestamp() for t in study.trials if t.datetime_complete]
         assert len(ends) == trials
-        return per_trial(ends)
+        return Cost.of(ends)
 
 
 def _optimize(path: str, trials: int) -> None:
@@ -184,23 +194,24 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--many", type=int, default=10_000)
     asked = parser.parse_args()
-    runs: list[tuple[str, int, Callable[[int], float]]] = [
+    runs: list[tuple[str, int, Callable[[int], Cost]]] = [
         ("this engine, rows and all", asked.trials, this_engine),
         ("this engine, many trials", asked.many, this_engine),
         ("Ray Tune, class API, default loggers", min(100, asked.trials), class_api),
         ("Ray Tune, function API", min(8, asked.trials), function_api),
         ("two Optuna processes, journal file", asked.trials, plain_optuna),
     ]
-    print(f"{datetime.date.today()}, {os.cpu_count()} cores; seconds of a worker for each trial")
+    print(f"{datetime.date.today()}, {os.cpu_count()} cores; seconds of a worker for each trial,")
+    print("times that of this engine, and that of the last fifth of trials over the first's")
     ours = 0.0
     options = SearchOptions(num_gpus=0, backbones=("none",), trials=1, epochs=1, seeds=1,
                             image_size=32)  # fmt: skip
     with engine.ray_session(options):
         for name, trials, measure in runs:
-            seconds = measure(trials)
-            ours = ours or seconds
-            print(f"{name:<38}{trials:6} trials {seconds:7.3f} s  {seconds / ours:6.1f} x",
-                  flush=True)  # fmt: skip
+            cost = measure(trials)
+            ours = ours or cost.mean
+            print(f"{name:<38}{trials:6} trials {cost.mean:7.3f} s {cost.mean / ours:6.1f} x"
+                  f"{cost.growth:10.2f}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
