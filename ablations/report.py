@@ -7,17 +7,18 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ablations.differences import verdict
 from ablations.rows import REQUIRED, Study, read_study
-from ablations.tables import ablation_table, as_csv, as_markdown, as_rich, remarks
+from ablations.tables import ablation_table, as_csv, as_latex, as_markdown, as_rich, remarks
 from masll.cli import Parser, check_choice, run
 from masll.errors import InputError
 
-FORMATS = ("md", "csv")
+FORMATS = ("md", "csv", "tex")
 
 _EPILOG = """\
 example:
   python -m ablations.report studies/paper
-      writes studies/paper/report/ablation.md and ablation.csv, and prints the table
+      writes studies/paper/report/ablation.md, .csv and .tex, and prints the table
 
 exit status: 0 written, 2 bad input
 """
@@ -28,7 +29,7 @@ def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) ->
 
     Args:
         study: as read by `read_study`, or its folder.
-        formats: `md` for people, `csv` with full precision.
+        formats: `md` for people, `csv` with full precision, `tex` for a paper (booktabs).
 
     Returns:
         The files written, each of them whole.
@@ -41,9 +42,11 @@ def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) ->
     if not isinstance(study, Study):
         study = read_study(study, columns=REQUIRED)
     table = ablation_table(study)
+    parts = ["# Ablation", verdict(table), as_markdown(table).rstrip(), *remarks(study)]
     texts = {
-        "md": "# Ablation\n\n" + "\n\n".join([as_markdown(table).rstrip(), *remarks(study)]) + "\n",
+        "md": "\n\n".join(parts) + "\n",
         "csv": as_csv(table),
+        "tex": as_latex(table),
     }
     folder = study.path / "report"
     return [_write(folder / f"ablation.{wanted}", texts[wanted]) for wanted in formats]
@@ -51,7 +54,9 @@ def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) ->
 
 def print_report(study: Study, console: Console) -> None:
     """The table and what belongs to it, on a terminal."""
-    console.print(as_rich(ablation_table(study)))
+    table = ablation_table(study)
+    console.print(as_rich(table))
+    console.print(verdict(table), highlight=False, markup=False)
     for remark in remarks(study):
         console.print(remark, highlight=False, markup=False)
 

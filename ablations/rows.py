@@ -26,7 +26,9 @@ REQUIRED: Mapping[str, Sequence[str]] = {
 
 
 # Read with them where they are there: studies of before have not got them.
-_IF_THERE: Mapping[str, Mapping[str, Any]] = {"trials": {"confirmation": 1}}
+_IF_THERE: Mapping[str, Mapping[str, float]] = {
+    "trials": {"confirmation": 1, "seconds": 0, "gpus": 0}
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = N
     _check_labels(path / "predictions", predictions)
     for name, value in _IF_THERE["trials"].items():
         known = trials[name] if name in trials else pd.Series(pd.NA, trials.index)
-        trials = trials.assign(**{name: known.astype("Float64").fillna(value)})
+        trials = trials.assign(**{name: known.astype("Float64").fillna(value).astype(float)})
     return Study(
         path,
         trials.sort_values("trial_id", ignore_index=True),

@@ -270,8 +270,6 @@ def partial_auc(
 ) -> float:
     """Area under the part of the ROC curve whose sensitivity is high, over that of a perfect one.
 
-    The challenge's scorer calls the same area, not divided, `auc_sens_80`.
-
     Args:
         labels: (n,) of 0 and 1.
         scores: (n,).
@@ -281,13 +279,13 @@ def partial_auc(
     if positive.all() or not positive.any():
         return math.nan
     sensitivities, specificities = roc_points(positive, values)
-    # Turn the curve on its side: specificity over sensitivity, from the least one to 1.
-    order = np.argsort(sensitivities, kind="stable")
-    x, y = sensitivities[order], specificities[order]
-    at_least = np.interp(least_sensitivity, *_upper(x, y))
-    inside = x >= least_sensitivity
-    x = np.concatenate([[least_sensitivity], x[inside]])
-    y = np.concatenate([[at_least], y[inside]])
+    # The curve on its side, specificity over sensitivity, begins within one of its segments.
+    first = int(np.searchsorted(sensitivities, least_sensitivity))
+    x, y = sensitivities[first:], specificities[first:]
+    if x[0] > least_sensitivity:
+        share = (least_sensitivity - sensitivities[first - 1]) / (x[0] - sensitivities[first - 1])
+        begin = specificities[first - 1] + share * (y[0] - specificities[first - 1])
+        x, y = np.append(least_sensitivity, x), np.append(begin, y)
     return float(np.trapezoid(y, x) / (1 - least_sensitivity))
 
 
@@ -375,11 +373,3 @@ def _error_of_logit(auc: float, low: float, high: float, level: float) -> float:
         return math.nan
     width = scipy.special.logit(high) - scipy.special.logit(low)
     return float(width / (2 * scipy.stats.norm.ppf((1 + level) / 2)) * auc * (1 - auc))
-
-
-def _upper(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """The highest y at each x, x rising."""
-    ends, places = np.unique(x, return_inverse=True)
-    highest = np.full(len(ends), -math.inf)
-    np.maximum.at(highest, places, y)
-    return ends, highest

@@ -47,8 +47,8 @@ def make_spec(
         "data": {
             "source": index["source"],
             "fingerprint": index["fingerprint"],
-            "images": {split: len(index["splits"][split]["ids"]) for split in SPLITS},
-            "melanoma": {split: sum(index["splits"][split]["labels"]) for split in SPLITS},
+            "images": {split: len(store.listed(split)["ids"]) for split in SPLITS},
+            "melanoma": {split: sum(store.listed(split)["labels"]) for split in SPLITS},
             "left_out": cases.left_out,  # ids with the later images that show the same lesion
         },
         "versions": {"python": platform.python_version()}

@@ -158,7 +158,7 @@ def audit(options: DataOptions, cache: Path | None = None) -> Audit:
     splits = [store.split(name) for name in SPLITS]
     images = pool("all", splits).images
     assert isinstance(images, Pixels)
-    digests = [digest for name in SPLITS for digest in store.index["splits"][name]["digests"]]
+    digests = [digest for name in SPLITS for digest in store.listed(name)["digests"]]
     kept = store.folder / "duplicates.json"
     pairs = _read_pairs(kept)
     if pairs is None:

@@ -30,7 +30,7 @@ from masll.data.reading import FITS
 from masll.data.sources import SPLITS, Picture, Record, Source
 from masll.errors import InputError
 
-_FORMAT = 3  # raised when the files of a store change their meaning
+_FORMAT = 4  # raised when the files of a store change their meaning
 _BLOCK = 16  # images that are written, and checked, together
 
 Progress = Callable[[int, int], None]  # images done, images in all
@@ -131,12 +131,16 @@ class ImageStore:
 
     @functools.cached_property
     def index(self) -> dict[str, Any]:
-        """What index.json says: source, source_size, fit, fingerprint; ids and so on by split."""
+        """What index.json says of the whole: source, source_size, fit, fingerprint, left_out."""
         return json.loads((self.folder / "index.json").read_text())
 
+    def listed(self, name: str) -> dict[str, list[Any]]:
+        """What a split's own file says: ids, labels, groups, digests, masked, and checksums."""
+        return json.loads((self.folder / f"{name}.json").read_text())
+
     def split(self, name: str) -> Split:
-        """Map one split. Files of the other splits are not touched."""
-        listed = self.index["splits"][name]
+        """Map one split. Files of the other splits are not opened, nor are their labels read."""
+        listed = self.listed(name)
         masked = np.array(listed["masked"], dtype=bool)
         masks = np.load(self.folder / f"{name}-masks.npy", mmap_mode="r") if masked.any() else None
         return Split(
@@ -154,7 +158,7 @@ class ImageStore:
         """All images, split by split."""
         return [
             Record(image_id, label, name, group)
-            for name, listed in self.index["splits"].items()
+            for name, listed in ((name, self.listed(name)) for name in SPLITS)
             for image_id, label, group in zip(
                 listed["ids"], listed["labels"], listed["groups"], strict=True
             )
@@ -163,17 +167,18 @@ class ImageStore:
     def damage(self) -> str | None:
         """The first block of images whose checksum is not the recorded one; None if all agree."""
         try:
+            splits = {name: self.listed(name) for name in SPLITS}
             arrays = {name: _Arrays(self.folder, name, listed["ids"], self.index["source_size"])
-                      for name, listed in self.index["splits"].items()}  # fmt: skip
+                      for name, listed in splits.items()}  # fmt: skip
             blocks = [
                 (name, start, checksum)
-                for name, listed in self.index["splits"].items()
+                for name, listed in splits.items()
                 for start, checksum in zip(
                     range(0, len(listed["ids"]), _BLOCK), listed["checksums"], strict=True
                 )
             ]
         except (OSError, ValueError, KeyError) as error:
-            return f"index.json: {error}"
+            return f"index: {error}"
         with contextlib.ExitStack() as files, ThreadPoolExecutor(usable_cores()) as threads:
             try:
                 opened = {name: files.enter_context(each) for name, each in arrays.items()}
@@ -283,10 +288,11 @@ def _prepare(source: Source, size: int, fit: str, folder: Path, progress: Progre
             blocks = _fill(source, records, arrays, size, fit, partial, progress)
             for each in arrays.values():
                 each.sync()
-        index = _index(source, records, blocks, size, fit)
-        (partial / "index.json").write_text(json.dumps(index))
+        index, splits = _index(source, records, blocks, size, fit)
+        for name, listed in {"index": index, **splits}.items():
+            (partial / f"{name}.json").write_text(json.dumps(listed))
         (partial / "journal.jsonl").unlink()
-        for name, listed in index["splits"].items():
+        for name, listed in splits.items():
             if not any(listed["masked"]):
                 (partial / f"{name}-masks.npy").unlink()
         partial.rename(folder)
@@ -369,7 +375,8 @@ def _index(
     blocks: dict[tuple[str, int], _Block],
     size: int,
     fit: str,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What is written of the whole, and of each split: a search never opens the test split's."""
     content = hashlib.sha256()
     splits = {}
     for name, of_split in records.items():
@@ -386,14 +393,14 @@ def _index(
             "masked": [has for block in of_blocks for has in block.masked],
             "checksums": [block.checksum for block in of_blocks],
         }
-    return {
+    index = {
         "source": source.name,
         "source_size": size,
         "fit": fit,
         "fingerprint": content.hexdigest(),  # of ids, labels, splits and original content
         "left_out": [problem.text for problem in source.problems],
-        "splits": splits,
     }
+    return index, splits
 
 
 class _Arrays:

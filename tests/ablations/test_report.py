@@ -39,7 +39,7 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
     build.whole()
     ended = command(build.path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert report_files(build.path) == ["ablation.csv", "ablation.md"]
+    assert report_files(build.path) == ["ablation.csv", "ablation.md", "ablation.tex"]
     for name in report_files(build.path):
         assert str(build.path / "report" / name) in ended.stdout
     table = pd.read_csv(build.path / "report/ablation.csv").set_index("variant")
@@ -54,12 +54,16 @@ def test_the_markdown_says_what_the_table_is(build: "StudyBuilder") -> None:
     write_report(build.whole().path, ["md"])
     text = (build.path / "report/ablation.md").read_text(encoding="utf-8")
     assert report_files(build.path) == ["ablation.md"]
-    table, *told = text.removeprefix("# Ablation\n\n").strip().split("\n\n")
+    said, table, *told = text.removeprefix("# Ablation\n\n").strip().split("\n\n")
+    assert said.startswith("On resnet18, the whole of MASLL ")
     assert table.count("\n") == len(VARIANTS) + 1
     assert told == [
         "Test set: 40 images, 12 melanoma. Mean ± standard deviation over seeds (2).",
         "ACC, SEN and SPE at a probability of 0.5. SEN@.95 is the highest sensitivity on the test "
         "curve whose specificity is at least 0.95, and so on.",
+        "Differences are to gated-fusion of the same backbone, tested in pairs on the same images; "
+        "Holm's p holds for all of them together; seen from: the true difference that such a test "
+        "finds four times in five.",
     ]
 
 
@@ -79,14 +83,14 @@ def test_a_second_report_replaces_the_first(build: "StudyBuilder") -> None:
     build.confirm(GATED, 2)
     write_report(read_study(build.path))
     assert pd.read_csv(build.path / "report/ablation.csv").loc[0, "seeds"] == 2
-    assert report_files(build.path) == ["ablation.csv", "ablation.md"]
+    assert report_files(build.path) == ["ablation.csv", "ablation.md", "ablation.tex"]
 
 
 def test_help_has_an_example_and_the_default() -> None:
     ended = command("--help")
     assert ended.returncode == 0
     assert "python -m ablations.report studies/paper" in ended.stdout
-    assert "default: md csv" in ended.stdout
+    assert "default: md csv tex" in ended.stdout
 
 
 def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:

@@ -23,7 +23,8 @@ def test_a_whole_study_is_read_as_pandas_reads_it(build: "StudyBuilder") -> None
     study = read_study(build.whole(arms=(GATED,)).path)
     for kind in REQUIRED:
         rows = pd.read_parquet(build.path / kind)
-        assert set(getattr(study, kind).columns) == set(rows.columns)
+        added = {"confirmation", "gpus"} if kind == "trials" else set()
+        assert set(getattr(study, kind).columns) == set(rows.columns) | added
         assert len(getattr(study, kind)) == len(rows) > 0
     assert study.spec is not None and study.spec["schema_version"] == 1
 
@@ -74,7 +75,8 @@ def test_only_columns_that_are_asked_for_are_read(build: "StudyBuilder") -> None
     build.whole(arms=(GATED,))
     study = read_study(build.path, columns={"trials": [*REQUIRED["trials"], "seconds"],
                                             "epochs": REQUIRED["epochs"]})  # fmt: skip
-    assert list(study.trials.columns) == [*REQUIRED["trials"], "seconds"]
+    wanted = [*REQUIRED["trials"], "seconds"]
+    assert list(study.trials.columns) == [*wanted, "confirmation", "gpus"]
     assert list(study.epochs.columns) == list(REQUIRED["epochs"])
     assert len(study.predictions.columns) == 12  # not named: all of them
     with pytest.raises(InputError, match="epochs has no column 'momentum'"):

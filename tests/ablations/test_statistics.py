@@ -1,16 +1,29 @@
 """DeLong's variance and test, and Holm's correction, against computations written otherwise."""
 
+import itertools
 import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
-from ablations.statistics import auc_confidence_interval, delong_test, holm
+from ablations.statistics import (
+    auc_confidence_interval,
+    auc_difference,
+    calibration,
+    delong_test,
+    detectable_difference,
+    expected_best,
+    holm,
+    mcnemar,
+    mean_auc,
+    partial_auc,
+)
 
 Case = tuple[list[int], list[float], list[float]]
 
@@ -207,3 +220,132 @@ def test_holm_by_hand() -> None:
 
 def test_holm_does_not_count_tests_that_were_not_made() -> None:
     assert list(holm([0.02, math.nan, 0.03])) == pytest.approx([0.04, math.nan, 0.04], nan_ok=True)
+
+
+def binormal(rng, labels, seeds, *, separation=1.4, between_seeds=0.1, own_noise=0.3, images=None):
+    """Scores of some seeds' models on the same images: (seeds, n), normal in both classes."""
+    images = rng.normal(size=len(labels)) if images is None else images
+    separations = separation + between_seeds * rng.normal(size=(seeds, 1))
+    return separations * labels + images + own_noise * rng.normal(size=(seeds, len(labels)))
+
+
+@pytest.mark.soak
+def test_intervals_of_a_mean_over_seeds_cover_the_truth_in_93_to_97_per_cent():
+    rng = np.random.default_rng(11)
+    labels = (np.arange(600) < 117).astype(int)
+    separations = 1.4 + 0.1 * rng.normal(size=400_000)
+    truth = scipy.stats.norm.cdf(separations / np.sqrt(2 * (1 + 0.3**2))).mean()
+    covered = 0
+    for study in range(2000):
+        found = mean_auc(labels, binormal(rng, labels, 5), draws=200, seed=study)
+        covered += found.low <= truth <= found.high
+    assert 0.93 <= covered / 2000 <= 0.97
+
+
+@pytest.mark.slow
+def test_p_values_of_arms_that_do_not_differ_are_uniform():
+    rng = np.random.default_rng(12)
+    labels = (np.arange(300) < 100).astype(int)
+    p_values = []
+    for study in range(300):
+        images = rng.normal(size=300)
+        a, b = (binormal(rng, labels, 4, images=images) for _ in range(2))
+        p_values.append(auc_difference(labels, a, b, draws=200, seed=study).p_value)
+    assert scipy.stats.kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_a_bootstrap_of_one_seed_s_images_agrees_with_delong():
+    rng = np.random.default_rng(13)
+    labels = (np.arange(400) < 120).astype(int)
+    scores = binormal(rng, labels, 1)
+    by_delong = mean_auc(labels, scores)
+    # The same model three times: seeds that do not differ, so images are all that is drawn.
+    by_bootstrap = mean_auc(labels, np.repeat(scores, 3, axis=0), draws=4000)
+    assert by_bootstrap.value == by_delong.value
+    assert by_bootstrap.error == pytest.approx(by_delong.error, rel=0.06)
+    assert (by_bootstrap.low, by_bootstrap.high) == pytest.approx(
+        (by_delong.low, by_delong.high), abs=0.005
+    )
+
+
+def test_one_seed_each_is_delong_s_test():
+    rng = np.random.default_rng(14)
+    labels = (np.arange(90) < 30).astype(int)
+    a, b = binormal(rng, labels, 2)
+    found = auc_difference(labels, a, b)
+    assert (found.value, found.error, found.p_value) == delong_test(labels, a, b)
+
+
+@pytest.mark.parametrize("function", [mean_auc, lambda y, s: auc_difference(y, s, s[:1])])
+def test_what_a_mean_over_seeds_cannot_say_is_nan(function):
+    rng = np.random.default_rng(15)
+    scores = rng.normal(size=(3, 6))
+    assert np.isnan(function(np.ones(6, int), scores)).all()
+    alone = function(np.array([1, 0, 0, 0, 0, 0]), scores)
+    assert np.isfinite(alone.value) and np.isnan(alone.error) and np.isnan(alone.low)
+
+
+def test_perfect_seeds_have_an_exact_interval_and_equal_arms_differ_by_nothing():
+    labels = np.array([1] * 10 + [0] * 20)
+    perfect = np.repeat(labels[None] * 1.0, 3, axis=0)
+    found = mean_auc(labels, perfect)
+    assert found.value == found.high == 1 and 0.6 < found.low < 0.8
+    assert auc_difference(labels, perfect, perfect[:2])[:2] == (0.0, 0.0)
+    assert auc_difference(labels, perfect, perfect[:2]).p_value == 1.0
+
+
+def test_the_detectable_difference_is_found_four_times_in_five():
+    rng = np.random.default_rng(16)
+    truth = detectable_difference(0.01)
+    found = np.abs(rng.normal(truth, 0.01, 100_000)) > 1.959964 * 0.01
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_mcnemar_is_the_sign_test_on_the_images_that_only_one_gets_right():
+    labels = np.array([1] * 20 + [0] * 20)
+    a, b = labels.copy(), labels.copy()
+    a[:3] = 0
+    b[3:15] = 0
+    b[20] = a[20] = 1  # both wrong: says nothing
+    only_a, only_b, p = mcnemar(labels, a, b)
+    assert (only_a, only_b) == (12, 3)
+    by_hand = 2 * sum(math.comb(15, k) for k in range(4)) / 2**15
+    assert p == pytest.approx(by_hand, abs=1e-12)
+    assert mcnemar(labels, a, a) == (0, 0, 1.0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=4, max_size=40),
+       st.sampled_from([0.0, 0.5, 0.8]))  # fmt: skip
+def test_a_partial_area_is_that_of_the_curve_s_upper_part(rows, least):
+    labels, scores = (np.array(column) for column in zip(*rows, strict=True))
+    labels = labels.astype(int)
+    assume(0 < labels.sum() < len(labels))
+    alarms, sensitivity, _ = roc_curve(labels, scores, drop_intermediate=False)
+    # Between the curve and the line sensitivity = least, summed over fine horizontal strips.
+    heights = least + (1 - least) * (np.arange(20_000) + 0.5) / 20_000
+    width = [1 - np.interp(height, sensitivity, alarms) for height in heights[::100]]
+    assert partial_auc(labels, scores, least) == pytest.approx(np.mean(width), abs=0.02)
+
+
+def test_calibration_knows_a_right_a_shifted_and_a_too_extreme_risk():
+    rng = np.random.default_rng(17)
+    logits = rng.normal(-1, 1, 40_000)
+    labels = (rng.random(40_000) < scipy.special.expit(logits)).astype(int)
+    right = calibration(labels, scipy.special.expit(logits))
+    assert right == pytest.approx((0, 1, 0), abs=0.04)
+    shifted = calibration(labels, scipy.special.expit(logits + 0.7))
+    assert shifted.intercept == pytest.approx(-0.7, abs=0.04)
+    assert shifted.slope == pytest.approx(1, abs=0.04) and shifted.error > 0.1
+    extreme = calibration(labels, scipy.special.expit(2 * logits))
+    assert extreme.slope == pytest.approx(0.5, abs=0.03)
+    assert np.isnan(calibration([1, 1], [0.2, 0.3])).all()
+    assert np.isnan(calibration([1, 0], [0.3, 0.3]).slope)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(1, 4))
+def test_the_expected_best_is_the_mean_over_all_draws(values, budget):
+    brute = [
+        np.mean([max(drawn) for drawn in itertools.product(values, repeat=trials)])
+        for trials in range(1, budget + 1)
+    ]
+    assert expected_best(values, budget) == pytest.approx(brute, abs=1e-9)

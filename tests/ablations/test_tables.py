@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 COLUMNS = [
-    "arm", "variant", "backbone", "seeds", "auc_mean", "auc_sd", "acc", "acc_sd", "sen", "sen_sd",
-    "spe", "spe_sd", "sen_at_spe_95", "sen_at_spe_95_sd", "sen_at_spe_90", "sen_at_spe_90_sd",
-    "sen_at_spe_85", "sen_at_spe_85_sd", "box_area", "lr", "threshold_scale", "trials", "pruned",
-    "failed",
+    "arm", "variant", "backbone", "seeds", "auc_mean", "auc_sd", "auc_low", "auc_high",
+    "acc", "acc_sd", "sen", "sen_sd", "spe", "spe_sd", "sen_at_spe_95", "sen_at_spe_95_sd",
+    "sen_at_spe_90", "sen_at_spe_90_sd", "sen_at_spe_85", "sen_at_spe_85_sd",
+    "delta_auc", "delta_low", "delta_high", "p_value", "p_holm", "detectable_delta", "box_area",
+    "lr", "threshold_scale", "trials", "pruned", "failed", "gpu_hours", "cpu_hours",
 ]  # fmt: skip
 
 
@@ -87,7 +88,8 @@ def test_validation_and_search_predictions_do_not_count(build: "StudyBuilder") -
     for name in ("search-0", "confirm-1"):
         build.change("predictions", f"gated-fusion-resnet18-{name}", spoilt)
     after = ablation_table(read_study(build.path))
-    pd.testing.assert_frame_equal(before.drop(columns="trials"), after.drop(columns="trials"))
+    counted = ["trials", "cpu_hours"]
+    pd.testing.assert_frame_equal(before.drop(columns=counted), after.drop(columns=counted))
 
 
 def test_an_arm_without_a_confirmed_seed_keeps_its_row(build: "StudyBuilder") -> None:
@@ -154,7 +156,7 @@ def test_scores_that_are_nan_are_not_averaged_away(build: "StudyBuilder") -> Non
 def test_a_test_auc_that_the_predictions_do_not_give_is_named(build: "StudyBuilder") -> None:
     study = read_study(build.whole().path)
     assert disagreements(study) == []
-    assert len(remarks(study)) == 2
+    assert len(remarks(study)) == 3
     build.change("trials", "gated-fusion-resnet18-confirm-2",
                  lambda rows: rows.assign(test_auc=rows["test_auc"] + 2e-9))  # fmt: skip
     (told,) = disagreements(read_study(build.path))

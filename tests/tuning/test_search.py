@@ -59,6 +59,10 @@ def trial_ids(study: Path) -> list[str]:
     return sorted(pd.read_parquet(study / "trials")["trial_id"])
 
 
+def trial_ids_if_any(study: Path) -> list[str]:
+    return trial_ids(study) if (study / "trials").exists() else []
+
+
 EXPECTED_IDS = sorted(
     f"{variant}.{TINY_BACKBONE}.{stage}.{number:04d}"
     for variant in VARIANTS
@@ -411,19 +415,23 @@ def test_ten_kills_of_the_driver_at_random_moments_lose_and_repeat_nothing(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("server", ["raylet/raylet", "gcs/gcs_server"])
-def test_when_ray_itself_is_killed_the_study_goes_on_where_it_was(
-    isic_master, cache, tmp_path, server
+@pytest.mark.parametrize("stopped_by", ["raylet/raylet", "gcs/gcs_server", "Ctrl-C"])
+def test_when_ray_itself_dies_or_is_stopped_the_study_goes_on_where_it_was(
+    isic_master, cache, tmp_path, stopped_by
 ):
     study = tmp_path / "study"
     process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
     names = wait_for_epochs(study, 3, process)
-    (killed,) = descendants(process.pid, f"/ray/core/src/ray/{server}")
-    os.kill(killed, signal.SIGKILL)
+    if stopped_by == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        (killed,) = descendants(process.pid, f"/ray/core/src/ray/{stopped_by}")
+        os.kill(killed, signal.SIGKILL)
     output, _ = process.communicate(timeout=180)
     assert process.returncode != 0
-    if server.startswith("raylet"):
+    if stopped_by.startswith("raylet"):
         assert process.returncode == 1 and "Ray has died" in output and "--resume" in output
+    assert trial_ids_if_any(study) == []
     before = {name: load_checkpoint(study / "running" / f"{name}.pt").epochs for name in names}
     result = search(cache, "--study", study, "--resume")
     assert result.returncode == 0, result.stderr

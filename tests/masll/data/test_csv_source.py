@@ -51,7 +51,7 @@ def test_images_labels_splits_groups_and_masks_are_those_of_the_table(table, tmp
     assert train.labels.tolist() == [0, 1] * 4
     assert train.masked.tolist() == [True] * 4 + [False] * 4
     assert train.masks[:4].any(axis=(1, 2)).all() and not train.masks[4:].any()
-    assert store.index["splits"]["train"]["groups"][:3] == ["patient-0", "patient-0", "patient-1"]
+    assert store.listed("train")["groups"][:3] == ["patient-0", "patient-0", "patient-1"]
     assert store.split("test").masks is None
     expected = np.asarray(Image.open(table.parent / "b/01.png").resize((32, 32), 3))
     assert np.array_equal(train.images[1], expected.transpose(2, 0, 1))
