@@ -8,17 +8,17 @@ from pathlib import Path
 from rich.console import Console
 
 from ablations.differences import verdict
-from ablations.rows import REQUIRED, Study, read_study
+from ablations.rows import Study, read_study
 from ablations.tables import ablation_table, as_csv, as_latex, as_markdown, as_rich, remarks
 from masll.cli import Parser, check_choice, run
 from masll.errors import InputError
 
-FORMATS = ("md", "csv", "tex")
+FORMATS = ("md", "csv", "tex", "figures")
 
 _EPILOG = """\
 example:
   python -m ablations.report studies/paper
-      writes studies/paper/report/ablation.md, .csv and .tex, and prints the table
+      writes studies/paper/report/ablation.md, .csv and .tex and the figures, and prints the table
 
 exit status: 0 written, 2 bad input
 """
@@ -29,7 +29,8 @@ def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) ->
 
     Args:
         study: as read by `read_study`, or its folder.
-        formats: `md` for people, `csv` with full precision, `tex` for a paper (booktabs).
+        formats: `md` for people, `csv` with full precision, `tex` for a paper (booktabs),
+            `figures` as PNG and SVG.
 
     Returns:
         The files written, each of them whole.
@@ -40,7 +41,7 @@ def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) ->
     for wanted in formats:
         check_choice("format", wanted, FORMATS)
     if not isinstance(study, Study):
-        study = read_study(study, columns=REQUIRED)
+        study = read_study(study)
     table = ablation_table(study)
     parts = ["# Ablation", verdict(table), as_markdown(table).rstrip(), *remarks(study)]
     texts = {
@@ -49,7 +50,17 @@ def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) ->
         "tex": as_latex(table),
     }
     folder = study.path / "report"
-    return [_write(folder / f"ablation.{wanted}", texts[wanted]) for wanted in formats]
+    written = [
+        _write(folder / f"ablation.{wanted}", texts[wanted])
+        for wanted in formats
+        if wanted in texts
+    ]
+    if "figures" in formats:
+        from ablations.figures import write_figures  # seconds to import
+
+        folder.mkdir(exist_ok=True)
+        written += write_figures(study, table, folder)
+    return written
 
 
 def print_report(study: Study, console: Console) -> None:
@@ -71,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", nargs="+", default=list(FORMATS), choices=FORMATS,
                         help=f"what to write (default: {' '.join(FORMATS)})")  # fmt: skip
     given = parser.parse_args(arguments)
-    study = read_study(given.study, columns=REQUIRED)
+    study = read_study(given.study)
     written = write_report(study, given.format)
     console = Console()
     print_report(study, console)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 GATED = ("gated-fusion", "resnet18")
+TABLES = ["ablation.csv", "ablation.md", "ablation.tex"]
+DRAWN = ("boxes", "budget", "calibration", "differences", "roc", "search")
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -39,7 +41,9 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
     build.whole()
     ended = command(build.path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert report_files(build.path) == ["ablation.csv", "ablation.md", "ablation.tex"]
+    assert report_files(build.path) == sorted(
+        TABLES + [f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")]
+    )
     for name in report_files(build.path):
         assert str(build.path / "report" / name) in ended.stdout
     table = pd.read_csv(build.path / "report/ablation.csv").set_index("variant")
@@ -79,18 +83,18 @@ def test_a_running_study_is_reported_with_what_it_has(build: "StudyBuilder") -> 
 
 def test_a_second_report_replaces_the_first(build: "StudyBuilder") -> None:
     build.whole(arms=(GATED,), seeds=1)
-    write_report(read_study(build.path))
+    write_report(read_study(build.path), ["csv", "md", "tex"])
     build.confirm(GATED, 2)
-    write_report(read_study(build.path))
+    write_report(read_study(build.path), ["csv", "md", "tex"])
     assert pd.read_csv(build.path / "report/ablation.csv").loc[0, "seeds"] == 2
-    assert report_files(build.path) == ["ablation.csv", "ablation.md", "ablation.tex"]
+    assert report_files(build.path) == TABLES
 
 
 def test_help_has_an_example_and_the_default() -> None:
     ended = command("--help")
     assert ended.returncode == 0
     assert "python -m ablations.report studies/paper" in ended.stdout
-    assert "default: md csv tex" in ended.stdout
+    assert "default: md csv tex figures" in ended.stdout
 
 
 def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:

@@ -1,0 +1,246 @@
+"""Figures of a study: drawn from its rows alone, readable in print and for the colour-blind."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ablations.differences import REFERENCE, test_scores
+from ablations.rows import Study
+from ablations.statistics import expected_best
+from masll.metrics import roc_points
+from masll.variants import VARIANTS
+
+KINDS = ("png", "svg")
+_COLOURS = dict(zip(VARIANTS, sns.color_palette("colorblind"), strict=False))
+_MARKERS = dict(zip(VARIANTS, "osD^v", strict=True))
+_STYLES: Mapping[str, str | tuple[int, tuple[int, ...]]] = dict(
+    zip(VARIANTS, ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))), strict=True)
+)
+_BINS = 10  # of a calibration curve, of equal number of images
+_GRID = np.linspace(0, 1, 201)
+
+
+def write_figures(study: Study, table: pd.DataFrame, folder: Path) -> list[Path]:
+    """Draw every figure for which the study has rows; PNG (200 dots an inch) and SVG.
+
+    Args:
+        table: see `ablation_table`.
+    """
+    written = []
+    for name, draw in FIGURES.items():
+        with sns.axes_style("whitegrid"), sns.plotting_context("paper"):
+            figure = draw(study, table)
+        if figure is None:
+            continue
+        for kind in KINDS:
+            path = folder / f"{name}.{kind}"
+            partial = path.with_name(f".{path.name}")
+            figure.savefig(partial, format=kind, dpi=200, bbox_inches="tight")
+            written.append(partial.replace(path))
+        plt.close(figure)
+    return written
+
+
+def roc_curves(study: Study, table: pd.DataFrame) -> Figure | None:
+    """Mean ROC curve of each arm, one panel a backbone; bands span the seeds (the paper's Fig. 3).
+
+    Sensitivities are averaged at equal specificity (vertical averaging, Fawcett 2006).
+    """
+    if study.test_predictions.empty:
+        return None
+    labels, scores = test_scores(study)
+    backbones = _backbones(scores)
+    if not backbones or labels.min() == labels.max():
+        return None
+    figure, panels = plt.subplots(
+        1, len(backbones), figsize=(4.2 * len(backbones), 4.2), squeeze=False, layout="constrained"
+    )
+    auc = table.set_index("arm")["auc_mean"]
+    for axes, backbone in zip(panels[0], backbones, strict=True):
+        for variant, arm in _arms_of(scores, backbone):
+            curves = np.array([_sensitivity_on_grid(labels, row) for row in scores[arm]])
+            mean = curves.mean(axis=0)
+            axes.plot(_GRID, mean, color=_COLOURS[variant], linestyle=_STYLES[variant],
+                      label=f"{variant}, AUC {auc[arm]:.3f}")  # fmt: skip
+            if len(curves) > 1:
+                axes.fill_between(_GRID, curves.min(axis=0), curves.max(axis=0),
+                                  color=_COLOURS[variant], alpha=0.12, linewidth=0)  # fmt: skip
+        axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+        seeds = max(len(rows) for rows in scores.values())
+        axes.set(
+            title=f"{backbone}: {len(labels)} test images, {int(labels.sum())} melanoma",
+            xlabel="1 - specificity", ylabel="sensitivity", aspect="equal",
+            xlim=(-0.01, 1.01), ylim=(-0.01, 1.01),
+        )  # fmt: skip
+        axes.legend(loc="lower right", title=f"mean and range of {seeds} seeds")
+    return figure
+
+
+def forest(study: Study, table: pd.DataFrame) -> Figure | None:
+    """Difference in AUC of each arm to gated-fusion of its backbone, with its interval."""
+    table = table[table["delta_auc"].notna()].iloc[::-1]
+    if table.empty:
+        return None
+    figure, axes = plt.subplots(figsize=(6, 0.9 + 0.45 * len(table)), layout="constrained")
+    places = np.arange(len(table))
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    for place, row in zip(places, table.to_dict("records"), strict=True):
+        colour = _COLOURS.get(row["variant"], "0.3")
+        axes.plot([row["delta_low"], row["delta_high"]], [place, place], color=colour)
+        axes.plot(row["delta_auc"], place, marker=_MARKERS.get(row["variant"], "o"), color=colour)
+        p = "" if math.isnan(row["p_holm"]) else f"p Holm {row['p_holm']:.3f}"
+        axes.annotate(p, (1.01, place), xycoords=("axes fraction", "data"), va="center")
+    axes.set_yticks(places, [f"{row.arm} ({row.seeds} seeds)" for row in table.itertuples()])
+    axes.set(xlabel=f"AUC minus that of {REFERENCE}, 95 % interval", ylim=(-0.6, len(table) - 0.4))
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def searched(study: Study, table: pd.DataFrame) -> Figure | None:
+    """Validation AUC of every search trial against learning rate and threshold scale, by arm."""
+    trials = _search_trials(study)
+    if trials.empty:
+        return None
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
+    for axes, name, scale in zip(panels, ("lr", "threshold_scale"), ("log", "linear"), strict=True):
+        _dots(axes, trials[trials[name].notna()], name)
+        axes.set(xscale=scale, xlabel={"lr": "learning rate"}.get(name, "threshold scale (T/mean)"))
+    panels[0].set_ylabel("validation AUC of the chosen epoch")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
+    panels[1].set_title(f"{len(trials)} search trials; crosses were stopped early", loc="right")
+    return figure
+
+
+def budget(study: Study, table: pd.DataFrame) -> Figure | None:
+    """Best validation AUC so far by trials spent, and its expectation for other draws.
+
+    The expectation is that of Dodge et al., "Show Your Work" (2019).
+    """
+    trials = _search_trials(study)
+    if trials.empty:
+        return None
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
+    for variant, arm in _arms_of(trials["arm"].unique()):
+        values = trials[trials["arm"] == arm].sort_values("started_at")["val_auc"].to_numpy()
+        spent = np.arange(1, len(values) + 1)
+        style = {"color": _COLOURS[variant], "linestyle": _STYLES[variant], "label": arm,
+                 "marker": _MARKERS[variant], "markersize": 3}  # fmt: skip
+        panels[0].step(spent, np.maximum.accumulate(values), where="post", **style)
+        panels[1].plot(spent, expected_best(values, len(values)), **style)
+    panels[0].set(xlabel="search trials, in the order they began", ylabel="validation AUC",
+                  title="best so far")  # fmt: skip
+    panels[1].set(xlabel="search trials", title="expected best of so many (Dodge et al. 2019)")
+    for axes in panels:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    return figure
+
+
+def boxes(study: Study, table: pd.DataFrame) -> Figure | None:
+    """Share of the image inside the box, and share of boxes that fell back to the whole image."""
+    epochs = study.epochs
+    if not {"box_area", "box_fallback_rate"} <= set(epochs.columns):
+        return None
+    epochs = epochs[epochs["box_area"].notna()].merge(study.trials[["trial_id", "arm"]])
+    if epochs.empty:
+        return None
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    for variant, arm in _arms_of(epochs["arm"].unique()):
+        of_arm = epochs[epochs["arm"] == arm].groupby("epoch")
+        for axes, name in zip(panels, ("box_area", "box_fallback_rate"), strict=True):
+            mean, low, high = (of_arm[name].quantile(q) for q in (0.5, 0.25, 0.75))
+            axes.plot(mean.index, mean, color=_COLOURS[variant], linestyle=_STYLES[variant],
+                      marker=_MARKERS[variant], markersize=3, label=arm)  # fmt: skip
+            axes.fill_between(mean.index, low, high, color=_COLOURS[variant], alpha=0.15,
+                              linewidth=0)  # fmt: skip
+    for axes, what in zip(
+        panels, ("share of the image in the box", "share of boxes fallen back"), strict=True
+    ):
+        axes.set(xlabel="epoch", ylabel=what, ylim=(-0.02, 1.02))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2,
+                  title="median and quartiles of an arm's trials")  # fmt: skip
+    return figure
+
+
+def calibration_curves(study: Study, table: pd.DataFrame) -> Figure | None:
+    """Observed melanomas by predicted probability, images in bins of equal number, all seeds."""
+    if study.test_predictions.empty:
+        return None
+    labels, scores = test_scores(study)
+    if not scores:
+        return None
+    figure, axes = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+    for variant, arm in _arms_of(scores):
+        score, label = scores[arm].ravel(), np.tile(labels, len(scores[arm]))
+        parts = np.array_split(np.argsort(score, kind="stable"), min(_BINS, len(score)))
+        axes.plot([score[part].mean() for part in parts], [label[part].mean() for part in parts],
+                  color=_COLOURS[variant], linestyle=_STYLES[variant], marker=_MARKERS[variant],
+                  markersize=3, label=arm)  # fmt: skip
+    axes.set(xlabel="predicted probability of melanoma", ylabel="observed share of melanoma",
+             title=f"{len(labels)} test images, all seeds, {_BINS} bins",
+             xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))  # fmt: skip
+    axes.legend(loc="upper left")
+    return figure
+
+
+FIGURES: Mapping[str, Callable[[Study, pd.DataFrame], Figure | None]] = {
+    "roc": roc_curves,
+    "differences": forest,
+    "search": searched,
+    "budget": budget,
+    "boxes": boxes,
+    "calibration": calibration_curves,
+}
+
+
+def _search_trials(study: Study) -> pd.DataFrame:
+    trials = study.trials[study.trials["stage"] == "search"]
+    return trials[trials["val_auc"].notna()] if "val_auc" in trials else trials[:0]
+
+
+def _dots(axes: Axes, trials: pd.DataFrame, name: str) -> None:
+    for variant, arm in _arms_of(trials["arm"].unique()):
+        of_arm = trials[trials["arm"] == arm]
+        pruned = of_arm["status"] == "pruned"
+        whole, cut = of_arm[~pruned], of_arm[pruned]
+        axes.scatter(whole[name].astype(float), whole["val_auc"], color=_COLOURS[variant],
+                     marker=_MARKERS[variant], s=22, label=arm)  # fmt: skip
+        axes.scatter(cut[name].astype(float), cut["val_auc"], color=_COLOURS[variant],
+                     marker="x", s=18, linewidth=1)  # fmt: skip
+
+
+def _sensitivity_on_grid(labels: np.ndarray, row: np.ndarray) -> np.ndarray:
+    sensitivities, specificities = roc_points(labels == 1, row)
+    # At equal alarms the highest sensitivity counts: np.interp takes the last of equal places.
+    return np.interp(_GRID, 1 - specificities, sensitivities)
+
+
+def _backbones(arms: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(arm.partition("/")[2] for arm in arms))
+
+
+def _arms_of(arms: Iterable[str], backbone: str | None = None) -> list[tuple[str, str]]:
+    """(variant, arm) in the order of the variants, of one backbone or all."""
+    parts = [(arm.partition("/")[0], arm) for arm in arms]
+    chosen = [
+        (variant, arm)
+        for variant, arm in parts
+        if variant in VARIANTS and backbone in (None, arm.partition("/")[2])
+    ]
+    return sorted(chosen, key=lambda pair: (VARIANTS.index(pair[0]), pair[1]))
