@@ -1,6 +1,8 @@
 """What each part adds: every arm against gated-fusion of its backbone, on the same test images."""
 
 import math
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,28 +77,35 @@ def verdict(table: pd.DataFrame) -> str:
     Args:
         table: see `ablation_table`.
     """
-    sentences = []
-    for row in table.to_dict("records"):
-        if row["variant"] not in _PARTS or math.isnan(row["delta_auc"]):
-            continue
-        part = _PARTS[row["variant"]]
+    compared = table[table["variant"].isin(_PARTS) & table["delta_auc"].notna()]
+    if compared.empty:
+        return "Nothing to compare yet: no arm stands beside a gated-fusion of the same backbone."
+    return " ".join(
+        f"On {backbone}: {'; '.join(_found(rows.to_dict('records')))}."
+        for backbone, rows in compared.groupby("backbone", sort=False)
+    )
+
+
+def _found(rows: list[dict[Hashable, Any]]) -> list[str]:
+    """What the tests of one backbone say, the supported first."""
+    said, unseen, untested = [], [], []
+    for row in rows:
         # What the part adds is what the arm without it lacks.
         added = f"{-row['delta_auc']:+.3f} AUC [{-row['delta_high']:.3f}, {-row['delta_low']:.3f}]"
+        part = _PARTS[str(row["variant"])]
         if math.isnan(row["p_holm"]):
-            said = f"{part}: {added}, which supports no test"
+            untested.append(f"{part} ({added})")
         elif row["p_holm"] < ALPHA:
             verb = "adds" if row["delta_auc"] < 0 else "costs"
-            said = f"{part} {verb} {added}, p {row['p_holm']:.3f}"
+            said.append(f"{part} {verb} {added}, p {row['p_holm']:.3f}")
         else:
-            said = (
-                f"{part} is not distinguishable from doing without it ({added}; a true difference "
-                f"under {row['detectable_delta']:.3f} would mostly go unseen at this size)"
-            )
-        sentences.append((row["backbone"], said))
-    if not sentences:
-        return "Nothing to compare yet: no arm stands beside a gated-fusion of the same backbone."
-    backbones = list(dict.fromkeys(backbone for backbone, _ in sentences))
-    return " ".join(
-        f"On {backbone}, " + "; ".join(said for b, said in sentences if b == backbone) + "."
-        for backbone in backbones
-    )
+            unseen.append((row["detectable_delta"], f"{part} ({added})"))
+    if unseen:
+        widest = max(seen_from for seen_from, _ in unseen)
+        said.append(
+            f"not distinguishable from doing without: {', '.join(part for _, part in unseen)}, "
+            f"as a true difference under {widest:.3f} would mostly go unseen at this size"
+        )
+    if untested:
+        said.append(f"no test is possible of {', '.join(untested)}")
+    return said

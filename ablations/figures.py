@@ -15,7 +15,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ablations.cases import sheet_of_cases
 from ablations.differences import REFERENCE, test_scores
+from ablations.importance import EVALUATORS, parameter_importance
 from ablations.rows import Study
 from ablations.statistics import expected_best
 from masll.metrics import roc_points
@@ -38,9 +40,8 @@ def write_figures(study: Study, table: pd.DataFrame, folder: Path) -> list[Path]
         table: see `ablation_table`.
     """
     written = []
-    for name, draw in FIGURES.items():
-        with sns.axes_style("whitegrid"), sns.plotting_context("paper"):
-            figure = draw(study, table)
+    for name in FIGURES:
+        figure = draw(name, study, table)
         if figure is None:
             continue
         for kind in KINDS:
@@ -50,6 +51,12 @@ def write_figures(study: Study, table: pd.DataFrame, folder: Path) -> list[Path]
             written.append(partial.replace(path))
         plt.close(figure)
     return written
+
+
+def draw(name: str, study: Study, table: pd.DataFrame) -> Figure | None:
+    """One of FIGURES; None where the study has no rows for it."""
+    with sns.axes_style("whitegrid"), sns.plotting_context("paper"):
+        return FIGURES[name](study, table)
 
 
 def roc_curves(study: Study, table: pd.DataFrame) -> Figure | None:
@@ -120,6 +127,35 @@ def searched(study: Study, table: pd.DataFrame) -> Figure | None:
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     panels[1].set_title(f"{len(trials)} search trials; crosses were stopped early", loc="right")
+    return figure
+
+
+def importance(study: Study, table: pd.DataFrame) -> Figure | None:
+    """How much each searched parameter matters to an arm, by two evaluators, which often disagree.
+
+    See `parameter_importance`.
+    """
+    measured = parameter_importance(study)
+    if measured.empty:
+        return None
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
+    names = list(dict.fromkeys(measured["parameter"]))
+    arms = _arms_of(measured["arm"].unique())
+    height = 0.8 / len(arms)
+    for axes, evaluator in zip(panels, EVALUATORS, strict=True):
+        by = measured[measured["evaluator"] == evaluator]
+        for place, (variant, arm) in enumerate(arms):
+            values = by[by["arm"] == arm].set_index("parameter")["importance"].reindex(names)
+            axes.barh(np.arange(len(names)) + (place - (len(arms) - 1) / 2) * height, values,
+                      height, color=_COLOURS[variant], label=arm)  # fmt: skip
+        axes.set(title=evaluator, xlabel="share of importance", xlim=(0, 1))
+        axes.set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()
+    handles, labels = panels[0].get_legend_handles_labels()
+    trials = measured.drop_duplicates("arm")["trials"]
+    told = f"{trials.min()} to {trials.max()}" if trials.min() < trials.max() else trials.min()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2,
+                  title=f"search trials of each arm: {told}")  # fmt: skip
     return figure
 
 
@@ -203,9 +239,11 @@ FIGURES: Mapping[str, Callable[[Study, pd.DataFrame], Figure | None]] = {
     "roc": roc_curves,
     "differences": forest,
     "search": searched,
+    "importance": importance,
     "budget": budget,
     "boxes": boxes,
     "calibration": calibration_curves,
+    "cases": lambda study, table: sheet_of_cases(study),
 }
 
 

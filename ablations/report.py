@@ -1,36 +1,43 @@
-"""`python -m ablations.report STUDY`: the tables of a study, written into STUDY/report/."""
+"""`python -m ablations.report STUDY`: tables, figures and a page, written into STUDY/report/."""
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
+from ablations.beside import Part, tables_beside
 from ablations.differences import verdict
+from ablations.formats import as_csv, latex, markdown, write_whole
 from ablations.rows import Study, read_study
-from ablations.tables import ablation_table, as_csv, as_latex, as_markdown, as_rich, remarks
+from ablations.tables import ablation_table, as_latex, as_markdown, as_rich, remarks
 from masll.cli import Parser, check_choice, run
-from masll.errors import InputError
 
-FORMATS = ("md", "csv", "tex", "figures")
+FORMATS = ("md", "csv", "tex", "figures", "html")
 
 _EPILOG = """\
 example:
   python -m ablations.report studies/paper
-      writes studies/paper/report/ablation.md, .csv and .tex and the figures, and prints the table
+      writes tables (Markdown, CSV, LaTeX), figures, and a page to read them on
+      (summary.html, and the notebook it was made from) to studies/paper/report/
+  python -m ablations.report studies/paper --format csv --prevalence 0.02
 
 exit status: 0 written, 2 bad input
 """
 
 
-def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write the ablation table of a study into its folder.
+def write_report(
+    study: Study | str | Path, formats: Sequence[str] = FORMATS, prevalence: float | None = None
+) -> list[Path]:
+    """Write the tables and figures of a study into its folder.
 
     Args:
         study: as read by `read_study`, or its folder.
         formats: `md` for people, `csv` with full precision, `tex` for a paper (booktabs),
-            `figures` as PNG and SVG.
+            `figures` as PNG and SVG, `html` for a page that needs no network and the notebook that
+            it was made from.
+        prevalence: of melanoma, for the predictive values, between 0 and 1; the test set's where
+            none is given.
 
     Returns:
         The files written, each of them whole.
@@ -43,24 +50,35 @@ def write_report(study: Study | str | Path, formats: Sequence[str] = FORMATS) ->
     if not isinstance(study, Study):
         study = read_study(study)
     table = ablation_table(study)
-    parts = ["# Ablation", verdict(table), as_markdown(table).rstrip(), *remarks(study)]
-    texts = {
-        "md": "\n\n".join(parts) + "\n",
-        "csv": as_csv(table),
-        "tex": as_latex(table),
-    }
+    beside = tables_beside(study, table, prevalence)
     folder = study.path / "report"
-    written = [
-        _write(folder / f"ablation.{wanted}", texts[wanted])
-        for wanted in formats
-        if wanted in texts
-    ]
+    texts: dict[str, str] = {}
+    if "md" in formats:
+        texts["ablation.md"] = _document(study, table, beside)
+    if "csv" in formats:
+        texts["ablation.csv"] = as_csv(table)
+        texts |= {f"{part.name}.csv": as_csv(part.table) for part in beside}
+    if "tex" in formats:
+        texts["ablation.tex"] = as_latex(table)
+        texts |= {f"{part.name}.tex": latex(part.cells) for part in beside}
+    written = [write_whole(folder / name, text) for name, text in texts.items()]
     if "figures" in formats:
         from ablations.figures import write_figures  # seconds to import
 
         folder.mkdir(exist_ok=True)
         written += write_figures(study, table, folder)
+    if "html" in formats:
+        from ablations.summary import write_page  # so is a notebook's kernel
+
+        written += write_page(study.path, folder)
     return written
+
+
+def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part]) -> str:
+    parts = ["# Ablation", verdict(table), as_markdown(table).rstrip(), *remarks(study)]
+    for part in beside:
+        parts += [f"## {part.heading}", markdown(part.cells).rstrip(), part.note]
+    return "\n\n".join(parts) + "\n"
 
 
 def print_report(study: Study, console: Console) -> None:
@@ -75,35 +93,31 @@ def print_report(study: Study, console: Console) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m ablations.report",
-        description="Write a study's ablation table into STUDY/report/, and print it.",
+        description="Write a study's tables, figures and page into STUDY/report/; print the first.",
         epilog=_EPILOG,
     )
     parser.add_argument("study", metavar="STUDY", help="folder that tuning.search has made")
     parser.add_argument("--format", nargs="+", default=list(FORMATS), choices=FORMATS,
                         help=f"what to write (default: {' '.join(FORMATS)})")  # fmt: skip
+    parser.add_argument("--prevalence", type=_share, metavar="SHARE",
+                        help="of melanoma where the network would be used, for PPV and NPV "
+                             "(default: that of the test set)")  # fmt: skip
     given = parser.parse_args(arguments)
     study = read_study(given.study)
-    written = write_report(study, given.format)
+    written = write_report(study, given.format, given.prevalence)
     console = Console()
     print_report(study, console)
+    wrote = f"wrote to {study.path / 'report'}: " + ", ".join(path.name for path in written)
     # A path may hold brackets, which are no markup.
-    wrote = "wrote " + ", ".join(map(str, written))
     console.print(wrote, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
-def _write(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        return partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise InputError(f"cannot write {path}: {error.strerror}; make the folder writable, or "
-                         "give the disk room") from error  # fmt: skip
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError
+    return value
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The ablation table: what each arm's confirmed models score on the test set.
 
 Every figure is recomputed from the prediction rows. Cells are formatted in one place, for
-Markdown and the terminal alike; CSV keeps full precision.
+Markdown, LaTeX and the terminal alike; CSV keeps full precision.
 """
 
 import math
@@ -14,13 +14,13 @@ from rich import box
 from rich.table import Table
 
 from ablations.differences import REFERENCE, differences
+from ablations.formats import Cells, interval, latex, markdown, mean_and_sd, number
 from ablations.rows import Study
 from masll.metrics import binary_metrics
 
 FIGURES = ("auc", "acc", "sen", "spe", "sen_at_spe_95", "sen_at_spe_90", "sen_at_spe_85")
 
 _MODEL = ["trial_id", "arm", "seed"]  # what tells one confirmed model from another
-_ABSENT = "-"
 _HEADINGS = {
     "auc": "AUC", "acc": "ACC", "sen": "SEN", "spe": "SPE",
     "sen_at_spe_95": "SEN@.95", "sen_at_spe_90": "SEN@.90", "sen_at_spe_85": "SEN@.85",
@@ -81,40 +81,31 @@ def disagreements(study: Study) -> list[str]:
     ]
 
 
-def as_csv(table: pd.DataFrame) -> str:
-    """The table for programs: every column, full precision, null as nothing."""
-    return table.to_csv(index=False, lineterminator="\n")
-
-
 def as_markdown(table: pd.DataFrame) -> str:
     """The table for people, as GitHub Markdown."""
-    rows = [_results(row) | _evidence(row) | _setting(row) for row in table.to_dict("records")]
-    headings = list(rows[0])
-    rules = ["---" if heading == "arm" else "---:" for heading in headings]
-    lines = [headings, rules, *(list(row.values()) for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown([
+        _results(row) | _evidence(row) | _setting(row) for row in table.to_dict("records")
+    ])  # fmt: skip
 
 
 def as_latex(table: pd.DataFrame) -> str:
     """Results and evidence for a paper: a tabular with the rules of the booktabs package."""
-    rows = [_results(row) | _evidence(row) for row in table.to_dict("records")]
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    heading, *body = (" & ".join(map(_as_tex, line)) + r" \\" for line in lines)
-    columns = "l" + "r" * (len(rows[0]) - 1)
-    return "\n".join([
-        r"\begin{tabular}{" + columns + "}", r"\toprule", heading, r"\midrule", *body,
-        r"\bottomrule", r"\end{tabular}", "",
-    ])  # fmt: skip
+    return latex([_results(row) | _evidence(row) for row in table.to_dict("records")])
+
+
+def panels(table: pd.DataFrame) -> list[list[Cells]]:
+    """The table for people in parts that a screen holds: results, evidence, setting."""
+    rows = table.to_dict("records")
+    return [[part(row) for row in rows] for part in (_results, _evidence, _setting)]
 
 
 def as_rich(table: pd.DataFrame) -> Table:
     """The table for people, on a terminal: one part over the other, as 80 columns hold not all."""
-    rows = table.to_dict("records")
     stacked = Table.grid()
-    for part in (_results, _evidence, _setting):
-        stacked.add_row(_panel([part(row) for row in rows]))
-        if part is not _setting:
+    for place, part in enumerate(panels(table)):
+        if place:
             stacked.add_row()
+        stacked.add_row(_panel(part))
     return stacked
 
 
@@ -226,40 +217,40 @@ def _of_each(models: pd.DataFrame, what: str) -> list[str]:
     return [f"{row.arm}, seed {row.seed}: {what}" for row in models.itertuples()]
 
 
-def _results(row: Mapping[Hashable, Any]) -> dict[str, str]:
+def _results(row: Mapping[Hashable, Any]) -> Cells:
     """What an arm scores, as a person reads it: heading to text."""
     names = {figure: "auc_mean" if figure == "auc" else figure for figure in FIGURES}
     return {"arm": row["arm"], "seeds": str(row["seeds"])} | {
-        _HEADINGS[figure]: _mean_and_sd(row[name], row[f"{figure}_sd"])
+        _HEADINGS[figure]: mean_and_sd(row[name], row[f"{figure}_sd"])
         for figure, name in names.items()
     }
 
 
-def _evidence(row: Mapping[Hashable, Any]) -> dict[str, str]:
+def _evidence(row: Mapping[Hashable, Any]) -> Cells:
     """How sure an arm's area is, and its difference to gated-fusion, as a person reads it."""
     return {
         "arm": row["arm"],
-        "AUC, 95 %": _interval(row["auc_low"], row["auc_high"]),
-        f"minus {REFERENCE}": _number(row["delta_auc"], "+.3f"),
-        "its 95 %": _interval(row["delta_low"], row["delta_high"]),
-        "p": _number(row["p_value"], ".3f"),
-        "p Holm": _number(row["p_holm"], ".3f"),
-        "seen from": _number(row["detectable_delta"], ".3f"),
+        "AUC, 95 %": interval(row["auc_low"], row["auc_high"]),
+        f"minus {REFERENCE}": number(row["delta_auc"], "+.3f"),
+        "its 95 %": interval(row["delta_low"], row["delta_high"]),
+        "p": number(row["p_value"], ".3f"),
+        "p Holm": number(row["p_holm"], ".3f"),
+        "seen from": number(row["detectable_delta"], ".3f"),
     }
 
 
-def _setting(row: Mapping[Hashable, Any]) -> dict[str, str]:
+def _setting(row: Mapping[Hashable, Any]) -> Cells:
     """What an arm was confirmed with, and the search that found it, as a person reads it."""
     return {
         "arm": row["arm"],
-        "box area": _number(row["box_area"], ".2f"),
-        "lr": _number(row["lr"], ".2g"),
-        "scale": _number(row["threshold_scale"], ".2f"),
+        "box area": number(row["box_area"], ".2f"),
+        "lr": number(row["lr"], ".2g"),
+        "scale": number(row["threshold_scale"], ".2f"),
         **{counted: str(row[counted]) for counted in ("trials", "pruned", "failed")},
     }
 
 
-def _panel(rows: list[dict[str, str]]) -> Table:
+def _panel(rows: list[Cells]) -> Table:
     """Cells for a terminal: a narrow one breaks them at ±, not in a number."""
     shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     shown.add_column("arm", no_wrap=True)
@@ -271,23 +262,3 @@ def _panel(rows: list[dict[str, str]]) -> Table:
         variant, _, backbone = arm.partition("/")
         shown.add_row("\n".join([f"{variant}/", *textwrap.wrap(backbone, 18)]), *others)
     return shown
-
-
-def _interval(low: float, high: float) -> str:
-    return _ABSENT if math.isnan(low) else f"{low:.3f} to {high:.3f}"
-
-
-def _as_tex(cell: str) -> str:
-    for plain, tex in (("%", r"\%"), ("_", r"\_"), ("±", r"$\pm$"), ("@", "@")):
-        cell = cell.replace(plain, tex)
-    return cell
-
-
-def _mean_and_sd(mean: float, sd: float) -> str:
-    if math.isnan(mean):
-        return _ABSENT
-    return f"{mean:.3f} ± {_ABSENT if math.isnan(sd) else format(sd, '.3f')}"
-
-
-def _number(value: float, format_spec: str) -> str:
-    return _ABSENT if math.isnan(value) else format(value, format_spec)

@@ -249,14 +249,14 @@ def _report(plan: StudyPlan, folder: Path, console: Console) -> int:
     from ablations.rows import read_study
 
     study = read_study(folder)
-    write_report(study)
+    write_report(study, ("md", "csv", "tex"))
     print_report(study, console)
     runs = read_spec(folder)["runs"]
     console.print(
         f"slots   busy for {runs[-1]['busy']:.0%} of {duration(runs[-1]['seconds'])}\n"
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
         f"models  {folder}/models\n"
-        f"report  {folder}/report",
+        f"report  {folder}/report; figures and a page: python -m ablations.report {folder}",
         highlight=False,
         soft_wrap=True,
     )

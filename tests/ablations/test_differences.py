@@ -70,8 +70,8 @@ def test_the_verdict_names_the_part_and_says_whether_it_is_believed(build):
     scores_of(build, GATED, 0.15, 3)
     table = ablation_table(read_study(build.path))
     said = verdict(table)
-    assert said.startswith("On resnet18, the whole of MASLL adds +0.")
-    assert "the gate is not distinguishable from doing without it" in said
+    assert said.startswith("On resnet18: the whole of MASLL adds +0.")
+    assert "not distinguishable from doing without: the gate (" in said
     row = table.set_index("variant").loc["baseline"]
     assert f"{-row['delta_auc']:+.3f} AUC [{-row['delta_high']:.3f}" in said
 

@@ -11,14 +11,19 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from ablations import figures
+from ablations.cases import find_cases
+from ablations.importance import EVALUATORS, parameter_importance
 from ablations.rows import Study, read_study
 from ablations.tables import ablation_table
+from masll.data.synthetic_source import SyntheticSource
 from masll.variants import VARIANTS
 
 if TYPE_CHECKING:
     from conftest import StudyBuilder
 
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
+# A study of few trials, without a spec of its space and data, cannot have the others.
+DRAWN = set(figures.FIGURES) - {"importance", "cases"}
 
 
 def read(build: "StudyBuilder") -> tuple[Study, pd.DataFrame]:
@@ -33,7 +38,7 @@ def names(build: "StudyBuilder", tmp_path) -> set[str]:
 def test_each_figure_is_a_sharp_png_and_a_sound_svg(build, tmp_path):
     build.whole(seeds=2)
     written = figures.write_figures(*read(build), tmp_path)
-    assert len(written) == 2 * len(figures.FIGURES)
+    assert {path.stem for path in written} == DRAWN and len(written) == 2 * len(DRAWN)
     for path in written:
         if path.suffix == ".png":
             with Image.open(path) as image:
@@ -45,8 +50,8 @@ def test_each_figure_is_a_sharp_png_and_a_sound_svg(build, tmp_path):
 
 def test_axes_name_what_they_show_and_how_much(build):
     study, table = read(build.whole(seeds=2))
-    for name, draw in figures.FIGURES.items():
-        figure = draw(study, table)
+    for name in DRAWN:
+        figure = figures.draw(name, study, table)
         for axes in figure.axes:
             assert axes.get_xlabel(), name
         plt.close(figure)
@@ -97,7 +102,51 @@ def test_a_degenerate_study_has_the_figures_that_it_can_have(
             for stage in ("search-0", "search-1", "search-2", "confirm-1"):
                 build.change("epochs", f"{arm[0]}-resnet18-{stage}",
                              lambda rows: rows.assign(box_area=np.nan))  # fmt: skip
-    assert names(build, tmp_path) == set(figures.FIGURES) - missing
+    assert names(build, tmp_path) == DRAWN - missing
+
+
+def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(build):
+    space = [{"name": name, "type": "float", "low": low, "high": high, "log": log, "choices": [],
+              "variants": list(VARIANTS)}
+             for name, low, high, log in (("lr", 1e-4, 1e-1, True),
+                                          ("threshold_scale", 0.5, 2.0, False))]  # fmt: skip
+    build.spec((GATED,), options={"seeds": 2, "space": space})
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        rate, scale = 10 ** rng.uniform(-4, -1), rng.uniform(0.5, 2)
+        build.trial(GATED, "search", number, "completed", lr=rate, threshold_scale=scale,
+                    val_auc=0.8 - 0.1 * abs(np.log10(rate) + 2))  # fmt: skip
+    study, table = read(build)
+    measured = parameter_importance(study)
+    assert set(measured["evaluator"]) == set(EVALUATORS) and (measured["trials"] == 30).all()
+    sums = measured.groupby("evaluator")["importance"].sum()
+    assert np.allclose(sums, 1)
+    by_fanova = measured[measured["evaluator"].str.startswith("fANOVA")].set_index("parameter")
+    assert by_fanova.loc["lr", "importance"] > 0.9
+    titles = [axes.get_title() for axes in figures.importance(study, table).axes]
+    assert titles == list(EVALUATORS)
+
+
+def test_cases_are_those_where_the_two_disagree_and_are_drawn_where_the_images_are(build, tmp_path):
+    options = {"seeds": 1, "data": "synthetic", "source_size": 32, "fit": "squash"}
+    build.spec((PLAIN, GATED), options=options)
+    ids = [r.image_id for r in SyntheticSource().records if r.split == "test"][: build.images]
+    for arm in (PLAIN, GATED):
+        name = build.confirm(arm, 1)
+        build.change("predictions", name, lambda rows: rows.assign(
+            image_id=[ids[int(i.split("-")[1])] for i in rows["image_id"]]))  # fmt: skip
+    study, table = read(build)
+    found = find_cases(study, "resnet18").set_index("image_id")
+    test = study.test_predictions.pivot(index="image_id", columns="arm", values="score")
+    label = study.test_predictions.drop_duplicates("image_id").set_index("image_id")["label"]
+    right = (test >= 0.5).eq(label == 1, axis=0)
+    gated, plain = right["gated-fusion/resnet18"], right["baseline/resnet18"]
+    assert set(found.index) == set(label.index[gated != plain]) and len(found)
+    assert (found["kind"] == "corrected").equals(gated[found.index])
+    figure = figures.draw("cases", study, table)
+    assert figure is not None and sum(bool(axes.images) for axes in figure.axes) >= 1
+    build.spec((PLAIN, GATED), options=options | {"data": str(tmp_path / "gone")})
+    assert figures.draw("cases", *read(build)) is None
 
 
 def test_a_study_that_has_only_begun_has_none_and_a_running_one_has_those_of_the_search(

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 GATED = ("gated-fusion", "resnet18")
-TABLES = ["ablation.csv", "ablation.md", "ablation.tex"]
+BESIDE = ["operating_points", "reliability", "table_1", "table_2"]
+TABLES = sorted(["ablation.md", *(f"{name}.{kind}" for name in ["ablation", *BESIDE]
+                                  for kind in ("csv", "tex"))])  # fmt: skip
+PAGE = ["summary.html", "summary.ipynb"]
 DRAWN = ("boxes", "budget", "calibration", "differences", "roc", "search")
 
 
@@ -42,10 +45,16 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
     ended = command(build.path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert report_files(build.path) == sorted(
-        TABLES + [f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")]
+        TABLES + PAGE + [f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")]
     )
-    for name in report_files(build.path):
-        assert str(build.path / "report" / name) in ended.stdout
+    printed = " ".join(ended.stdout.split())
+    assert f"wrote to {build.path / 'report'}: ablation.md," in printed
+    assert all(name in printed for name in report_files(build.path))
+    page = (build.path / "report/summary.html").read_text(encoding="utf-8")
+    assert "<script" not in page and 'src="http' not in page and "@import" not in page
+    assert page.index("Which part of MASLL") < page.index("On resnet18: ") < page.index("<table")
+    assert page.count("data:image/png;base64,") == len(DRAWN)
+    assert "Out[" not in page and "Warning" not in page
     table = pd.read_csv(build.path / "report/ablation.csv").set_index("variant")
     assert list(table.index) == list(VARIANTS)
     rows = pd.read_parquet(build.path / "predictions")
@@ -58,8 +67,10 @@ def test_the_markdown_says_what_the_table_is(build: "StudyBuilder") -> None:
     write_report(build.whole().path, ["md"])
     text = (build.path / "report/ablation.md").read_text(encoding="utf-8")
     assert report_files(build.path) == ["ablation.md"]
+    text, *sections = text.split("\n\n## ")
+    assert [len(section.split("\n\n")) for section in sections] == [3] * len(BESIDE)
     said, table, *told = text.removeprefix("# Ablation\n\n").strip().split("\n\n")
-    assert said.startswith("On resnet18, the whole of MASLL ")
+    assert said.startswith("On resnet18: ") and "the whole of MASLL" in said
     assert table.count("\n") == len(VARIANTS) + 1
     assert told == [
         "Test set: 40 images, 12 melanoma. Mean ± standard deviation over seeds (2).",
@@ -94,7 +105,7 @@ def test_help_has_an_example_and_the_default() -> None:
     ended = command("--help")
     assert ended.returncode == 0
     assert "python -m ablations.report studies/paper" in ended.stdout
-    assert "default: md csv tex figures" in ended.stdout
+    assert "default: md csv tex figures html" in ended.stdout
 
 
 def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:
@@ -104,6 +115,7 @@ def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:
         ((), "STUDY"),
         ((build.path / "nowhere",), "nowhere"),
         ((build.path, "--format", "pdf"), "pdf"),
+        ((build.path, "--prevalence", "2"), "--prevalence"),
         ((build.path, "--formt", "md"), "did you mean '--format'"),
         ((build.path,), "has no column 'lr'"),
     ]:
@@ -137,7 +149,7 @@ def test_brackets_in_a_path_are_printed_as_they_are(
     build.path = build.path.with_name("study [bold] 2")
     build.whole(arms=(GATED,))
     assert main([str(build.path), "--format", "csv"]) == 0
-    assert f"wrote {build.path / 'report/ablation.csv'}\n" in capsys.readouterr().out
+    assert f"wrote to {build.path / 'report'}: ablation.csv" in capsys.readouterr().out
 
 
 def test_every_cell_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuilder") -> None:

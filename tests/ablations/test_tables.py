@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score, roc_curve
 
+from ablations.formats import as_csv
 from ablations.rows import read_study
 from ablations.tables import (
     FIGURES,
     ablation_table,
-    as_csv,
     as_markdown,
     as_rich,
     disagreements,

@@ -1,0 +1,78 @@
+"""How much each searched hyperparameter matters to the validation AUC, arm by arm."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
+
+from ablations.rows import Study
+
+# By the name that a figure shows. They answer different questions and often disagree.
+EVALUATORS: Mapping[str, Callable[[], BaseImportanceEvaluator]] = {
+    "fANOVA: over the whole space": lambda: FanovaImportanceEvaluator(seed=0),
+    "PED-ANOVA: to be among the best": PedAnovaImportanceEvaluator,
+}
+FEWEST = 10  # trials of an arm; fewer say nothing of importance
+
+
+def parameter_importance(study: Study) -> pd.DataFrame:
+    """Importance of the searched parameters for the validation AUC.
+
+    Over the search trials that completed: those stopped early have the AUC of fewer epochs. By
+    Optuna's evaluators: fANOVA (Hutter et al. 2014) and PED-ANOVA (Watanabe et al. 2023).
+
+    Returns:
+        Columns arm, parameter, evaluator (of EVALUATORS), importance (of an arm and evaluator they
+        sum to 1), trials; no rows for an arm with fewer than FEWEST such trials, without differing
+        ones, or of a study without a spec, which names the space.
+    """
+    columns = ["arm", "parameter", "evaluator", "importance", "trials"]
+    rows: list[list[Any]] = []
+    space = (study.spec or {}).get("options", {}).get("space", [])
+    done = study.trials
+    done = done[(done["stage"] == "search") & (done["status"] == "completed")]
+    for arm, trials in done.groupby("arm"):
+        variant = str(arm).partition("/")[0]
+        asked = [each for each in space if variant in each["variants"]]
+        asked = [each for each in asked if each["name"] in trials]
+        known = trials.dropna(subset=["val_auc", *(each["name"] for each in asked)])
+        if len(known) < FEWEST or known["val_auc"].nunique() == 1 or not asked:
+            continue
+        replayed = _replayed(known, asked)
+        for name, evaluator in EVALUATORS.items():
+            shares = optuna.importance.get_param_importances(replayed, evaluator=evaluator())
+            rows += [[arm, parameter, name, share, len(known)]
+                     for parameter, share in shares.items()]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _replayed(trials: pd.DataFrame, space: list[dict[str, Any]]) -> optuna.Study:
+    """An Optuna study in memory with these trials."""
+    names = [each["name"] for each in space]
+    distributions = {each["name"]: _distribution(each, trials[each["name"]]) for each in space}
+    replayed = optuna.create_study(direction="maximize")
+    replayed.add_trials([
+        optuna.trial.create_trial(
+            params=dict(zip(names, values, strict=True)), distributions=distributions, value=auc
+        )
+        for auc, *values in trials[["val_auc", *names]].itertuples(index=False)
+    ])  # fmt: skip
+    return replayed
+
+
+def _distribution(
+    parameter: dict[str, Any], values: pd.Series
+) -> optuna.distributions.BaseDistribution:
+    if parameter["type"] == "choice":
+        return optuna.distributions.CategoricalDistribution(parameter["choices"])
+    # The first trial has the paper's setting, which may lie outside of the range.
+    low, high = min(parameter["low"], values.min()), max(parameter["high"], values.max())
+    if parameter["type"] == "int":
+        return optuna.distributions.IntDistribution(int(low), int(high), log=parameter["log"])
+    return optuna.distributions.FloatDistribution(low, high, log=parameter["log"])

@@ -1,0 +1,132 @@
+"""What the summary notebook shows, and the notebook itself run into a page for one study."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.display import Image, Markdown
+
+import matplotlib.pyplot as plt
+
+from ablations.differences import verdict
+from ablations.figures import draw
+from ablations.formats import markdown, write_whole
+from ablations.report import tables_beside
+from ablations.rows import read_study
+from ablations.tables import ablation_table, panels, remarks
+
+NOTEBOOK = Path(__file__).with_name("summary.ipynb")
+_PARAMETERS = "parameters"  # the tag of the cell that names the study, as papermill has it
+_TEMPLATE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 0 auto;
+       padding: 1rem; }}
+h1, h2 {{ line-height: 1.2; }}
+table {{ border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums;
+        display: block; overflow-x: auto; white-space: nowrap; }}
+th, td {{ padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }}
+th:first-child, td:first-child {{ text-align: left; }}
+img {{ max-width: 100%; height: auto; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+class Summary:
+    """A study as a notebook shows it: Markdown and pictures, computed from the rows.
+
+    Args:
+        path: the study's folder.
+
+    Raises:
+        InputError: see `read_study`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.study = read_study(path)
+        self.table = ablation_table(self.study)
+
+    def verdict(self) -> "Markdown":
+        return _markdown(f"**{verdict(self.table)}**")
+
+    def ablation(self) -> "Markdown":
+        """The ablation table with what a reader has to know beside it."""
+        parts = [markdown(part) for part in panels(self.table)]
+        return _markdown("\n\n".join([*parts, *remarks(self.study)]))
+
+    def beside(self) -> "Markdown":
+        """The tables beside the ablation table, for which the study has rows."""
+        parts = tables_beside(self.study, self.table)
+        return _markdown("\n\n".join(
+            f"## {part.heading}\n\n{markdown(part.cells)}\n\n{part.note}" for part in parts
+        ))  # fmt: skip
+
+    def figures(self, names: Sequence[str]) -> "list[Image | Markdown]":
+        """Pictures by their names in `ablations.figures.FIGURES`; a word where there is none."""
+        from IPython.display import Image
+
+        shown: list[Image | Markdown] = []
+        for name in names:
+            figure = draw(name, self.study, self.table)
+            if figure is None:
+                shown.append(_markdown(f"This study has nothing for the figure *{name}*."))
+                continue
+            content = io.BytesIO()
+            figure.savefig(content, format="png", dpi=150, bbox_inches="tight")
+            inches = figure.get_figwidth()
+            plt.close(figure)
+            shown.append(Image(content.getvalue(), width=round(96 * inches), alt=name))
+        return shown
+
+
+def write_page(study: Path, folder: Path) -> list[Path]:
+    """Run the notebook on a study: summary.ipynb, and summary.html that needs no network.
+
+    Args:
+        study: its folder.
+        folder: where both go.
+    """
+    import nbclient
+    import nbformat
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        if _PARAMETERS in cell.metadata.get("tags", []):
+            cell.source = f"STUDY = {str(study.resolve())!r}"
+    # Sockets of this machine's file system: nothing listens on a port.
+    sockets = Config({"AsyncKernelManager": {"transport": "ipc"}})
+    client = nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600, config=sockets)
+    client.execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":  # libraries warn on stderr of what a reader cannot change
+            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
+    exporter = HTMLExporter(
+        template_name="basic", exclude_input=True, exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )  # fmt: skip
+    body, _ = exporter.from_notebook_node(notebook)
+    page = _TEMPLATE.format(title=f"Ablation: {study.resolve().name}", body=body)
+    return [
+        write_whole(folder / "summary.ipynb", nbformat.writes(notebook) + "\n"),
+        write_whole(folder / "summary.html", page),
+    ]
+
+
+def _markdown(text: str) -> "Markdown":
+    from IPython.display import Markdown
+
+    return Markdown(text)
