@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ablations import published
-from ablations.formats import Cells
+from ablations.formats import Cells, markdown
 from ablations.operating_points import (
     operating_cells,
     operating_points,
@@ -23,6 +23,9 @@ class Part(NamedTuple):
     table: pd.DataFrame
     cells: list[Cells]
     note: str
+
+    def as_markdown(self) -> str:
+        return f"## {self.heading}\n\n{markdown(self.cells)}\n{self.note}"
 
 
 def tables_beside(study: Study, table: pd.DataFrame, prevalence: float | None = None) -> list[Part]:

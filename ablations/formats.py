@@ -13,6 +13,12 @@ from masll.errors import InputError
 ABSENT = "-"
 _TEX = {"%": r"\%", "_": r"\_", "&": r"\&", "±": r"$\pm$"}
 
+# Of the figures of Tables I and II.
+HEADINGS = {
+    "auc": "AUC", "acc": "ACC", "sen": "SEN", "spe": "SPE",
+    "sen_at_spe_95": "SEN@.95", "sen_at_spe_90": "SEN@.90", "sen_at_spe_85": "SEN@.85",
+}  # fmt: skip
+
 Cells = dict[str, str]  # heading to text, in the order of the columns
 
 

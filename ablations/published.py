@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ablations.differences import ALPHA, REFERENCE
-from ablations.formats import Cells, number
+from ablations.formats import HEADINGS, Cells, number
 
 NAN = math.nan
 
@@ -34,10 +34,6 @@ _PUBLISHED_2: Mapping[str, Sequence[float]] = {
     "Harangi": (85.10, 85.20, 40.20, 71.90),
     "MASLL": (87.84, 87.33, 54.70, 95.24),
 }
-_HEADINGS = {
-    "auc": "AUC", "acc": "ACC", "sen": "SEN", "spe": "SPE", "sen_at_spe_95": "SEN@.95",
-    "sen_at_spe_90": "SEN@.90", "sen_at_spe_85": "SEN@.85",
-}  # fmt: skip
 
 
 def table_1(table: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +74,7 @@ def cells(table: pd.DataFrame) -> list[Cells]:
     shown = []
     for row in table.to_dict("records"):
         line = {"method": row["method"], "source": row["source"]} | {
-            heading: number(row[name], ".2f") for name, heading in _HEADINGS.items() if name in row
+            heading: number(row[name], ".2f") for name, heading in HEADINGS.items() if name in row
         }
         shown.append({k: f"**{v}**" if row["bold"] and k != "source" else v
                       for k, v in line.items()})  # fmt: skip

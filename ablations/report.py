@@ -1,5 +1,7 @@
 """`python -m ablations.report STUDY`: tables, figures and a page, written into STUDY/report/."""
 
+import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from rich.console import Console
 
 from ablations.beside import Part, tables_beside
 from ablations.differences import verdict
-from ablations.formats import as_csv, latex, markdown, write_whole
+from ablations.formats import as_csv, latex, write_whole
 from ablations.rows import Study, read_study
 from ablations.tables import ablation_table, as_latex, as_markdown, as_rich, remarks
 from masll.cli import Parser, check_choice, run
@@ -70,14 +72,13 @@ def write_report(
     if "html" in formats:
         from ablations.summary import write_page  # so is a notebook's kernel
 
-        written += write_page(study.path, folder)
+        written += write_page(study.path, folder, prevalence)
     return written
 
 
 def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part]) -> str:
     parts = ["# Ablation", verdict(table), as_markdown(table).rstrip(), *remarks(study)]
-    for part in beside:
-        parts += [f"## {part.heading}", markdown(part.cells).rstrip(), part.note]
+    parts += [part.as_markdown() for part in beside]
     return "\n\n".join(parts) + "\n"
 
 
@@ -114,10 +115,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise ValueError
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got '{text}'")
 
 
 if __name__ == "__main__":

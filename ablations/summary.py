@@ -49,12 +49,14 @@ class Summary:
 
     Args:
         path: the study's folder.
+        prevalence: see `operating_points`.
 
     Raises:
         InputError: see `read_study`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, prevalence: float | None = None) -> None:
+        self.prevalence = prevalence
         self.study = read_study(path)
         self.table = ablation_table(self.study)
 
@@ -68,10 +70,8 @@ class Summary:
 
     def beside(self) -> "Markdown":
         """The tables beside the ablation table, for which the study has rows."""
-        parts = tables_beside(self.study, self.table)
-        return _markdown("\n\n".join(
-            f"## {part.heading}\n\n{markdown(part.cells)}\n\n{part.note}" for part in parts
-        ))  # fmt: skip
+        parts = tables_beside(self.study, self.table, self.prevalence)
+        return _markdown("\n\n".join(part.as_markdown() for part in parts))
 
     def figures(self, names: Sequence[str]) -> "list[Image | Markdown]":
         """Pictures by their names in `ablations.figures.FIGURES`; a word where there is none."""
@@ -91,12 +91,13 @@ class Summary:
         return shown
 
 
-def write_page(study: Path, folder: Path) -> list[Path]:
+def write_page(study: Path, folder: Path, prevalence: float | None = None) -> list[Path]:
     """Run the notebook on a study: summary.ipynb, and summary.html that needs no network.
 
     Args:
         study: its folder.
         folder: where both go.
+        prevalence: see `operating_points`.
     """
     import nbclient
     import nbformat
@@ -106,7 +107,7 @@ def write_page(study: Path, folder: Path) -> list[Path]:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:
         if _PARAMETERS in cell.metadata.get("tags", []):
-            cell.source = f"STUDY = {str(study.resolve())!r}"
+            cell.source = f"STUDY = {str(study.resolve())!r}\nPREVALENCE = {prevalence!r}"
     # Sockets of this machine's file system: nothing listens on a port.
     sockets = Config({"AsyncKernelManager": {"transport": "ipc"}})
     client = nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600, config=sockets)

@@ -14,17 +14,13 @@ from rich import box
 from rich.table import Table
 
 from ablations.differences import REFERENCE, differences
-from ablations.formats import Cells, interval, latex, markdown, mean_and_sd, number
+from ablations.formats import HEADINGS, Cells, interval, latex, markdown, mean_and_sd, number
 from ablations.rows import Study
 from masll.metrics import binary_metrics
 
 FIGURES = ("auc", "acc", "sen", "spe", "sen_at_spe_95", "sen_at_spe_90", "sen_at_spe_85")
 
 _MODEL = ["trial_id", "arm", "seed"]  # what tells one confirmed model from another
-_HEADINGS = {
-    "auc": "AUC", "acc": "ACC", "sen": "SEN", "spe": "SPE",
-    "sen_at_spe_95": "SEN@.95", "sen_at_spe_90": "SEN@.90", "sen_at_spe_85": "SEN@.85",
-}  # fmt: skip
 
 
 def ablation_table(study: Study) -> pd.DataFrame:
@@ -221,7 +217,7 @@ def _results(row: Mapping[Hashable, Any]) -> Cells:
     """What an arm scores, as a person reads it: heading to text."""
     names = {figure: "auc_mean" if figure == "auc" else figure for figure in FIGURES}
     return {"arm": row["arm"], "seeds": str(row["seeds"])} | {
-        _HEADINGS[figure]: mean_and_sd(row[name], row[f"{figure}_sd"])
+        HEADINGS[figure]: mean_and_sd(row[name], row[f"{figure}_sd"])
         for figure, name in names.items()
     }
 

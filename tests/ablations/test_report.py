@@ -42,7 +42,7 @@ def report_files(study: Path) -> list[str]:
 
 def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> None:
     build.whole()
-    ended = command(build.path)
+    ended = command(build.path, "--prevalence", 0.02)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert report_files(build.path) == sorted(
         TABLES + PAGE + [f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")]
@@ -54,6 +54,7 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
     assert "<script" not in page and 'src="http' not in page and "@import" not in page
     assert page.index("Which part of MASLL") < page.index("On resnet18: ") < page.index("<table")
     assert page.count("data:image/png;base64,") == len(DRAWN)
+    assert "at a prevalence of 0.020" in page
     assert "Out[" not in page and "Warning" not in page
     table = pd.read_csv(build.path / "report/ablation.csv").set_index("variant")
     assert list(table.index) == list(VARIANTS)
@@ -115,7 +116,7 @@ def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:
         ((), "STUDY"),
         ((build.path / "nowhere",), "nowhere"),
         ((build.path, "--format", "pdf"), "pdf"),
-        ((build.path, "--prevalence", "2"), "--prevalence"),
+        ((build.path, "--prevalence", "2"), "--prevalence: must lie between 0 and 1, got '2'"),
         ((build.path, "--formt", "md"), "did you mean '--format'"),
         ((build.path,), "has no column 'lr'"),
     ]:
