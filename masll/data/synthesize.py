@@ -4,6 +4,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -13,9 +14,8 @@ from masll.data.store import usable_cores
 from masll.data.synthetic import label_of, synthesize
 from masll.errors import InputError
 
-# The shares of ISIC 2017: 2000, 150 and 600 of 2750.
-_SHARES = {"train": 2000 / 2750, "validation": 150 / 2750}
-_FEWEST = 60  # of all splits together: below, a split would lack a class
+_SHARES = {"validation": 150 / 2750, "test": 600 / 2750}  # of ISIC 2017; the rest is for training
+_FEWEST = 60  # of all splits together: below, a class has hardly an image for each split
 
 
 def synthesize_folder(
@@ -52,6 +52,25 @@ def synthesize_folder(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _deal(images: int, seed: int) -> dict[str, list[tuple[int, int]]]:
+    """Number and label of every lesion of every split: each class is dealt out by itself, so that
+    no split is without it."""
+    rows: dict[str, list[tuple[int, int]]] = {split: [] for split in PREFIXES}
+    for label in (0, 1):
+        numbers = [number for number in range(images) if label_of(number, seed) == label]
+        if len(numbers) < len(PREFIXES):
+            raise InputError(
+                f"--images {images} with --seed {seed} gives {len(numbers)} lesions with label "
+                f"{label}, too few for three splits; raise --images"
+            )
+        counts = {split: max(1, round(len(numbers) * share)) for split, share in _SHARES.items()}
+        counts["train"] = len(numbers) - sum(counts.values())
+        dealt = iter(numbers)
+        for split in PREFIXES:
+            rows[split] += [(number, label) for number in islice(dealt, counts[split])]
+    return {split: sorted(of_split) for split, of_split in rows.items()}
+
+
 def _write(
     folder: Path,
     images: int,
@@ -59,16 +78,8 @@ def _write(
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    counts = {split: round(images * share) for split, share in _SHARES.items()}
-    counts["test"] = images - sum(counts.values())
-    rows: dict[str, list[tuple[int, int]]] = {split: [] for split in PREFIXES}
-    index = 0
-    for split, count in counts.items():
-        rows[split] = [(number, label_of(number, seed)) for number in range(index, index + count)]
-        index += count
+    rows = _deal(images, seed)
     for split, of_split in rows.items():
-        if len({label for _, label in of_split}) < 2:
-            raise InputError(f"the {split} split came out with one class; raise --images")
         (folder / f"{PREFIXES[split]}_Data").mkdir(parents=True)
         (folder / f"{PREFIXES[split]}_Part1_GroundTruth").mkdir()
         table = folder / f"{PREFIXES[split]}_Part3_GroundTruth.csv"

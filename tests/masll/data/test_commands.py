@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from masll.data import find_source
+from masll.data.synthesize import synthesize_folder
 from tests.support import assert_one_line_error, run_module
 
 pytestmark = pytest.mark.slow
@@ -55,14 +56,21 @@ def test_synthesize_writes_a_folder_that_every_command_takes(tmp_path):
     made = data(tmp_path, "synthesize", out, "--images", 60, "--size", 64, "--seed", 3)
     assert made.returncode == 0, made.stderr
     source = find_source(str(out))
-    assert len(source.records) == 60 and {r.split for r in source.records} == {
-        "train", "validation", "test",
-    }  # fmt: skip
+    assert len(source.records) == 60
     with Image.open(next((out / "ISIC-2017_Training_Data").iterdir())) as image:
         assert image.size == (64, 64)
     verified = data(tmp_path, "verify", "--data", out)
     assert verified.returncode == 0, verified.stdout
     assert_one_line_error(data(tmp_path, "synthesize", out), str(out))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_smallest_synthesized_folder_has_both_classes_in_every_split(tmp_path, seed):
+    synthesize_folder(tmp_path / "lesions", 60, 32, seed)
+    records = find_source(str(tmp_path / "lesions")).records
+    assert {(record.split, record.label) for record in records} == {
+        (split, label) for split in ("train", "validation", "test") for label in (0, 1)
+    }
 
 
 @pytest.mark.parametrize(
