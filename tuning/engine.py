@@ -22,7 +22,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,22 +33,23 @@ from ray.tune.search import Searcher
 
 from masll.errors import InputError
 from tuning.options import SearchOptions
+from tuning.packing import is_out_of_memory, measure_packing
 from tuning.plan import Finished, StudyPlan
 from tuning.rows import StudyRows
-from tuning.slots import Slots, find_slots, this_machine
-from tuning.study import log_opening
+from tuning.slots import Machine, Slots, find_slots, share_of, this_machine, trials_on_one
+from tuning.study import arms_of, log_opening
 from tuning.trainable import PROGRESS, Job, Progress, TrialWorker
 from tuning.unfinished import Begun, Unfinished
 
 _ATTEMPTS = 3  # of a trial that crashes; a machine may fail it once or twice
-_LOOK_EVERY = 5.0  # seconds between looks whether Ray is still there
+_LOOK_EVERY = 5.0  # seconds between looks at the cluster: what is there, and whether Ray is
 _OBJECT_STORE_BYTES = 100 * 2**20  # images go through files, so Ray has next to nothing to store
 
 
 class Outcome(NamedTuple):
     """How a run ended, beside the rows it wrote."""
 
-    busy_seconds: float  # that the slots were kept busy, all slots together
+    busy: float  # share of the slots' time in which they ran trials, 0 to 1
     ray_died: bool  # Ray's processes on this machine have ended, or lost their cluster
 
 
@@ -57,32 +58,54 @@ class _RayDiedError(Exception):
 
 
 @contextlib.contextmanager
-def ray_session(options: SearchOptions) -> Iterator[Slots]:
-    """Ray, started on this machine or joined at `--address`, and the slots it gives us."""
-    slots = None if options.address else find_slots(options, *this_machine())
+def ray_session(options: SearchOptions) -> Iterator[None]:
+    """Ray, started on this machine or joined at `--address`."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if slots is None:
+    if options.address:
         try:
             ray.init(address=options.address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"no Ray cluster at --address {options.address}: {reason}") from error
     else:
-        cpus, gpus = this_machine()
+        machine = this_machine()
+        find_slots(options, [machine])  # or refuse
         ray.init(
-            num_cpus=cpus,
-            num_gpus=gpus if slots.gpus else 0,
+            address="local",  # whatever other Ray there may be on this machine
+            num_cpus=machine.cpus,
+            num_gpus=machine.gpus if options.num_gpus is None else options.num_gpus,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             **quiet,
         )
     try:
-        if slots is None:
-            there = ray.cluster_resources()
-            slots = find_slots(options, int(there.get("CPU", 0)), int(there.get("GPU", 0)))
-        yield slots
+        yield
     finally:
         ray.shutdown()
+
+
+def place(options: SearchOptions, say: Callable[[str], None]) -> Slots:
+    """The slots that the Ray session gives; with `--gpus-per-trial auto` after a measurement.
+
+    Args:
+        say: told of what takes time.
+    """
+    slots = find_slots(options, _machines())
+    if options.gpu_share is not None or not slots.gpus:
+        return slots
+    say("measuring how many trials of the largest arm share a GPU best")
+    trials = measure_packing(options, arms_of(options), slots.cpus)
+    say(f"{trials} trial{'s' * (trials > 1)} on each GPU")
+    return find_slots(options, _machines(), share_of(trials))
+
+
+def _machines() -> list[Machine]:
+    """What Ray's nodes that are alive now have."""
+    return [
+        Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
 
 
 def run(
@@ -94,6 +117,7 @@ def run(
     worker: type[tune.Trainable] = TrialWorker,
     search_seconds: float = math.inf,
     on_finished: Callable[[Finished, dict[str, Any]], None],
+    on_slots: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
     """Train until the plan is done, or until Ctrl-C; rows of what has finished are on disk.
 
@@ -101,11 +125,16 @@ def run(
         worker: what runs the trials; reports a `Progress` under `PROGRESS` after each epoch.
         search_seconds: start no more search trials after this time.
         on_finished: told of each trial that has ended, with its row in trials/.
+        on_slots: told how many slots the cluster has now, whenever that changes.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it looks for logs nobody wrote
     ends = time.monotonic() + search_seconds
-    bridge = _Bridge(plan, rows, job, slots.gpus, ends, on_finished)
-    resources = {"cpu": slots.cpus, "gpu": slots.gpus}
+    bridge = _Bridge(plan, rows, job, slots.gpus, ends, on_finished, on_slots)
+    watch = _Watch(bridge, slots)
+
+    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([{"CPU": slots.cpus, "GPU": config["gpus"]}])
+
     died = False
     with tempfile.TemporaryDirectory(prefix="masll-tune-") as scratch:
         tuner = tune.Tuner(
@@ -114,13 +143,14 @@ def run(
                 search_alg=_PlanSearcher(bridge),
                 scheduler=_PlanScheduler(bridge),
                 num_samples=-1,
+                # As many are announced to the cluster, so that it grows at once to what they need.
                 max_concurrent_trials=slots.count,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[_RowWriter(bridge), _Watch()],
+                callbacks=[_RowWriter(bridge), watch],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
@@ -128,7 +158,7 @@ def run(
             tuner.fit()
         except _RayDiedError:
             died = True
-    return Outcome(bridge.busy_seconds, died)
+    return Outcome(min(1.0, bridge.busy_seconds / watch.slot_seconds()), died)
 
 
 @dataclass
@@ -136,6 +166,7 @@ class _Running:
     """What is known of a trial between its start and its end."""
 
     begun: Begun
+    gpus: float  # the part of a GPU that it has
     last: Progress | None = None
     pruned: bool = False
 
@@ -151,6 +182,7 @@ class _Bridge:
         gpus: float,
         search_ends: float,
         on_finished: Callable[[Finished, dict[str, Any]], None],
+        on_slots: Callable[[int], None],
     ) -> None:
         self.plan = plan
         self.rows = rows
@@ -158,9 +190,10 @@ class _Bridge:
         self.gpus = gpus
         self.search_ends = search_ends
         self.on_finished = on_finished
+        self.on_slots = on_slots
         self.unfinished = Unfinished(rows.folder)
         self.interrupted = {
-            begun.trial.trial_id: _Running(begun) for begun in self.unfinished.all()
+            begun.trial.trial_id: _Running(begun, gpus) for begun in self.unfinished.all()
         }
         self.running: dict[str, _Running] = {}
         self._busy: dict[str, float] = {}  # by Ray's trial id
@@ -183,12 +216,13 @@ class _Bridge:
             return Searcher.FINISHED if self.plan.done else None
         running = self.interrupted.pop(trial.trial_id, None)
         if running is None:
-            running = _Running(Begun(trial, _now()))
+            running = _Running(Begun(trial, _now()), self.gpus)
             if trial.stage == "confirm":
                 log_opening(self.rows.folder, trial, self.plan.arms[trial.arm])
             self.unfinished.keep(running.begun)
+        running.gpus = self.gpus
         self.running[ray_id] = running
-        return {"job": self.job, "trial": trial}
+        return {"job": self.job, "trial": trial, "gpus": self.gpus}
 
     def report(self, ray_id: str, progress: Progress) -> bool:
         """Take in an epoch; True if the trial is to stop early."""
@@ -200,17 +234,28 @@ class _Bridge:
         stop = self.plan.arms[trial.arm].report(trial, curve)
         running.pruned = stop and not progress.done
         running.begun.epochs = len(progress.epochs)
+        running.begun.where = progress.where
         if not (stop or progress.done):
             self.unfinished.keep(running.begun)
         return running.pruned
 
     def crash(self, ray_id: str, error: str) -> None:
-        """Let a trial go on from its last epoch, or end it as failed after too many crashes."""
+        """Let a trial go on from its last epoch, or end it as failed after too many crashes.
+
+        That its machine was lost is no fault of a trial's; nor is too little of a GPU's memory,
+        as long as fewer trials can share one.
+        """
         running = self.running[ray_id]
         begun = running.begun
-        begun.crashes += 1
+        if _lost_machine(error):
+            begun.preemptions += 1
+        elif is_out_of_memory(error) and running.gpus < 1:
+            if running.gpus == self.gpus:  # or another trial has lowered the packing already
+                self.gpus = share_of(trials_on_one(self.gpus) - 1)
+        else:
+            begun.crashes += 1
         if begun.crashes >= _ATTEMPTS:
-            self.finish(ray_id, error)
+            self.finish(ray_id, error.splitlines()[-1])
             return
         del self.running[ray_id]
         self.unfinished.keep(begun)
@@ -221,7 +266,7 @@ class _Bridge:
         """Write the rows of a trial that has ended, then tell the plan."""
         running = self.running.pop(ray_id)
         trial, last = running.begun.trial, running.last
-        row = _trial_row(running, error) | {"gpus": self.gpus}
+        row = _trial_row(running, error)
         epochs = last.epochs if last else []
         self.rows.write(row, epochs, last.predictions if last and not error else [])
         self.unfinished.remove(trial.trial_id)
@@ -273,22 +318,37 @@ class _RowWriter(tune.Callback):
         self.bridge.finish(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.bridge.crash(trial.trial_id, _last_line(trial.error_file))
+        self.bridge.crash(trial.trial_id, _error_text(trial.error_file))
 
 
 class _Watch(tune.Callback):
-    """Ends the run when the Ray node of this process has died: Tune would wait for it for ever."""
+    """Looks at the cluster now and then: how many slots it has, and whether it is there at all.
 
-    def __init__(self) -> None:
+    Tune would wait for ever for a Ray whose node with this process has died.
+    """
+
+    def __init__(self, bridge: _Bridge, slots: Slots) -> None:
+        self.bridge, self.slots = bridge, slots
         self.node = ray.get_runtime_context().get_node_id()
         self.looked = time.monotonic()
+        self.there = slots.there(_machines())
+        self._slot_seconds = 0.0
+        bridge.on_slots(self.there)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() < self.looked + _LOOK_EVERY:
             return
-        self.looked = time.monotonic()
+        self._slot_seconds, self.looked = self.slot_seconds(), time.monotonic()
         if not any(node["NodeID"] == self.node and node["Alive"] for node in ray.nodes()):
             raise _RayDiedError
+        there = replace(self.slots, gpus=self.bridge.gpus).there(_machines())
+        if there != self.there:
+            self.there = there
+            self.bridge.on_slots(there)
+
+    def slot_seconds(self) -> float:
+        """Time that there were slots so far, all slots together."""
+        return self._slot_seconds + self.there * (time.monotonic() - self.looked)
 
 
 def _trial_row(running: _Running, error: str | None) -> dict[str, Any]:
@@ -307,14 +367,16 @@ def _trial_row(running: _Running, error: str | None) -> dict[str, Any]:
         **trial.params,
         "epochs": len(last.epochs) if last else 0,
         "crashes": running.begun.crashes,
+        "preemptions": running.begun.preemptions,
         "error": error,
         "started_at": started_at,
         "ended_at": ended_at,
         "seconds": last.seconds if last else (ended_at - started_at).total_seconds(),
+        "gpus": running.gpus,
     }
     if last is None:
         return row
-    for name in ("images_per_second", "node", "device", "peak_memory_mb"):
+    for name in ("images_per_second", "node", "device", "gpu_id", "peak_memory_mb"):
         row[name] = getattr(last, name)
     if last.best is None:
         row["error"] = error or f"diverged: the loss was not finite in epoch {len(last.epochs)}"
@@ -326,10 +388,15 @@ def _trial_row(running: _Running, error: str | None) -> dict[str, Any]:
     return row
 
 
-def _last_line(path: str | None) -> str:
-    """The exception at the end of a traceback in a file."""
-    lines = Path(path).read_text().strip().splitlines() if path and Path(path).exists() else []
-    return lines[-1] if lines else "the worker process ended without a word"
+def _error_text(path: str | None) -> str:
+    """The traceback in a file."""
+    text = Path(path).read_text().strip() if path and Path(path).exists() else ""
+    return text or "the worker process ended without a word"
+
+
+def _lost_machine(error: str) -> bool:
+    """Whether a trial ended because the Ray node it ran on has died or was taken back."""
+    return "its node has died" in error
 
 
 def _now() -> datetime.datetime:

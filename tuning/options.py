@@ -1,5 +1,6 @@
 """The options of `python -m tuning.search`, declared once, and the presets that fill them in."""
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass
@@ -77,8 +78,14 @@ class SearchOptions(DataOptions):
         None, "TOML file that adds or changes searched parameters", metavar="FILE.toml"
     )
     seed: int = option(0, "of the samplers and the search trials; confirm trials count up from it")
-    num_gpus: int | None = option(None, "GPUs to use at most (default: all; the CPU if none)")
-    gpus_per_trial: float = option(1.0, "share of a GPU for each trial")
+    num_gpus: int | None = option(
+        None, "GPUs to use at most, in all of a cluster (default: all there are; the CPU if none)"
+    )
+    gpus_per_trial: str = option(
+        "1",
+        "share of a GPU for each trial, such as 0.25, or auto: measured once before the study",
+        metavar="F|auto",
+    )
     cpus_per_trial: int | None = option(
         None, "cores for each trial (default: 1 on CPUs, the cores per GPU on GPUs)"
     )
@@ -94,7 +101,7 @@ class SearchOptions(DataOptions):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise InputError(f"--{name} names one of {' '.join(values)} twice; name each once")
-        for name in ("trials", "epochs", "seeds", "batch_size", "gpus_per_trial", "cpus_per_trial"):
+        for name in ("trials", "epochs", "seeds", "batch_size", "cpus_per_trial"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be above 0, got {value}")
@@ -106,6 +113,7 @@ class SearchOptions(DataOptions):
                 "crops are cut from the source, so make it as large at least"
             )
         parse_time(self.time_budget)
+        parse_share(self.gpus_per_trial)
         # What every trial would be refused for is refused here.
         ModelConfig(image_size=self.image_size)
         TrainConfig(epochs=self.epochs, batch_size=self.batch_size, seed=self.seed)
@@ -115,6 +123,11 @@ class SearchOptions(DataOptions):
         """Side of the stored images."""
         return self.source_size or 2 * self.image_size
 
+    @property
+    def gpu_share(self) -> float | None:
+        """The part of a GPU that each trial has; None where it is to be measured."""
+        return parse_share(self.gpus_per_trial)
+
 
 def resolve(given: dict[str, Any]) -> SearchOptions:
     """What was given on the command line, the rest by the preset and the defaults."""
@@ -122,6 +135,16 @@ def resolve(given: dict[str, Any]) -> SearchOptions:
     if "image_size" in given:
         preset.pop("source_size", None)  # chosen for the preset's own image size
     return SearchOptions(**{**preset, **given})
+
+
+def parse_share(text: str) -> float | None:
+    """The part of a GPU that a trial has, 0.01 to 1; None for `auto`."""
+    if text == "auto":
+        return None
+    with contextlib.suppress(ValueError):
+        if 0.01 <= float(text) <= 1:
+            return float(text)
+    raise InputError(f"--gpus-per-trial must be from 0.01 to 1, or auto, got '{text}'")
 
 
 def parse_time(text: str | None) -> float:

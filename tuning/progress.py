@@ -20,7 +20,8 @@ class ProgressView:
 
     def __init__(self, plan: StudyPlan, slots: int, console: Console) -> None:
         self.plan = plan
-        self.slots = slots
+        self.slots = slots  # that the study may have; a cluster may have to grow to them
+        self.there = slots
         self.console = console
         self.started = time.monotonic()
         self.seconds: dict[str, float] = {}  # spent by arm, on trials that ended in this run
@@ -34,6 +35,15 @@ class ProgressView:
             return
         with Live(get_renderable=self.table, console=self.console, refresh_per_second=2):
             yield
+
+    def set_slots(self, there: int) -> None:
+        """Take in how many slots there are now."""
+        self.there = there
+        if not self.console.is_terminal and there != self.slots:
+            self.console.print(f"{datetime.datetime.now():%H:%M:%S}  {self._waiting()}")
+
+    def _waiting(self) -> str:
+        return f"{self.there} of {self.slots} slots there, waiting for machines"
 
     def finished(self, ended: Finished, row: dict[str, Any]) -> None:
         """Take in a trial that has ended; say so where there is no live table."""
@@ -56,10 +66,11 @@ class ProgressView:
         """One row per arm; `time_left` makes sense while trials end in this process."""
         elapsed = duration(time.monotonic() - self.started)
         left = duration(self.time_left()) if time_left else ""
+        grows = f"; {self._waiting()}" * (self.there < self.slots)
         table = Table(
             box=SIMPLE_HEAD,
             pad_edge=False,
-            caption=f"{elapsed} so far, about {left} left" if time_left else None,
+            caption=f"{elapsed} so far, about {left} left{grows}" if time_left else None,
             caption_justify="left",
         )
         table.add_column("arm", overflow="fold")
@@ -99,7 +110,7 @@ class ProgressView:
         searched = [len(f.curve) for f in plan.finished if f.stage == "search"]
         epochs = sum(searched) / len(searched) if searched else plan.epochs
         confirms = plan.seeds - plan.count("confirm")
-        return (searches * epochs + confirms * plan.epochs) * per_epoch / self.slots
+        return (searches * epochs + confirms * plan.epochs) * per_epoch / max(1, self.there)
 
 
 def _auc(value: float | None) -> str:

@@ -30,10 +30,10 @@ _TRIALS = {
     "lr": pa.float64(), "threshold_scale": pa.float64(),
     "epochs": pa.int64(), "best_epoch": pa.int64(), "val_auc": pa.float64(),
     **{f"test_{score}": pa.float64() for score in _SCORES},
-    "crashes": pa.int64(), "error": pa.string(),
+    "crashes": pa.int64(), "preemptions": pa.int64(), "error": pa.string(),
     "started_at": _TIME, "ended_at": _TIME, "seconds": pa.float64(),
     "images_per_second": pa.float64(), "node": pa.string(), "device": pa.string(),
-    "peak_memory_mb": pa.float64(), "gpus": pa.float64(),
+    "gpu_id": pa.string(), "peak_memory_mb": pa.float64(), "gpus": pa.float64(),
 }  # fmt: skip
 _EPOCHS = {
     "trial_id": pa.string(), "epoch": pa.int64(), "lr": pa.float64(), "train_loss": pa.float64(),

@@ -115,7 +115,8 @@ def _train(
     from tuning.dashboard import DashboardFile
 
     started = datetime.datetime.now(datetime.UTC)
-    with engine.ray_session(options) as slots:
+    with engine.ray_session(options):
+        slots = engine.place(options, console.print)
         write_folds(folder, cases)
         write_spec(folder, spec)  # from here on there is a study
         console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
@@ -143,8 +144,9 @@ def _train(
                 slots,
                 search_seconds=parse_time(options.time_budget),
                 on_finished=on_finished,
+                on_slots=view.set_slots,
             )
-    write_spec(folder, record_run(spec, folder, started, slots, outcome.busy_seconds))
+    write_spec(folder, record_run(spec, folder, started, slots, outcome.busy))
     return outcome.ray_died
 
 
@@ -187,7 +189,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
 def _check_machine_and_networks(options: SearchOptions) -> None:
     """Find what would fail every trial before anything starts: slots, backbones, weights."""
     if options.address is None:
-        find_slots(options, *this_machine())
+        find_slots(options, [this_machine()])
     # timm and Ray take seconds to import: not to be paid for a misspelt option.
     from masll.backbones import feature_layout, imagenet_weights
 
@@ -233,7 +235,7 @@ def _print_plan(
     console.print(table)
     if cases.left_out:
         console.print(f"{len(cases.left_out)} images left out: the same lesion comes again later")
-    slots = 1 if options.address else find_slots(options, *this_machine()).count
+    slots = 1 if options.address else find_slots(options, [this_machine()]).count
     total = study_seconds(plan, measured) / slots
     less = "; trials stopped early make it shorter" * (options.scheduler == "asha")
     console.print(

@@ -40,9 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     now = datetime.datetime.now(datetime.UTC)
     for begun in Unfinished(folder).all():
         since = duration((now - begun.started_at).total_seconds())
+        where = f" on {begun.where}" if begun.where else ""
         crashed = f", crashed {begun.crashes} times" if begun.crashes else ""
         console.print(
-            f"{begun.trial.trial_id}: {begun.epochs} of {options.epochs} epochs, "
+            f"{begun.trial.trial_id}: {begun.epochs} of {options.epochs} epochs{where}, "
             f"begun {since} ago{crashed}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip

@@ -97,7 +97,7 @@ def record_run(
     folder: Path,
     started: datetime.datetime,
     slots: Slots,
-    busy_seconds: float,
+    busy: float,
 ) -> dict[str, Any]:
     """The spec with what a run of the study took, and what each arm has taken so far."""
     ended = datetime.datetime.now(datetime.UTC)
@@ -107,7 +107,7 @@ def record_run(
         "ended_at": ended.isoformat(timespec="seconds"),
         "seconds": seconds,
         "slots": str(slots),
-        "busy": busy_seconds / (slots.count * seconds),  # share of the slots' time
+        "busy": busy,  # share of the slots' time
     }
     return spec | {"runs": [*spec.get("runs", ()), run], "spent": spent_by_arm(folder)}
 

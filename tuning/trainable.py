@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -51,10 +52,17 @@ class Progress:
     earlier_seconds: float  # of these, before it was gone on with
     images_per_second: float
     device: str
-    node: str
+    node: str  # the machine
+    gpu_id: str | None  # Ray's number of the GPU on that machine; None on a CPU
     peak_memory_mb: float
 
+    @property
+    def where(self) -> str:
+        """Machine and GPU, as a person says it."""
+        return self.node if self.gpu_id is None else f"{self.node}, GPU {self.gpu_id}"
 
+
+_CONTEXT_BYTES = 500 * 2**20  # of a GPU's memory, that CUDA takes for a process beside tensors
 PROGRESS = "progress"  # the key under which a report carries a Progress
 
 
@@ -71,6 +79,7 @@ class TrialWorker(tune.Trainable):
         self.store = ImageStore(Path(job.store))
         study = Path(job.study)
         self.cases = read_cases(study, read_spec(study))
+        self.node, self.gpu_id = _place()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -80,6 +89,7 @@ class TrialWorker(tune.Trainable):
         device = find_device()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+            _hold_to_share(new_config["gpus"], device)
         self.trainer = self._trainer(device)
         self.epochs: list[EpochResult] = []
         self.earlier_seconds = 0.0
@@ -121,7 +131,8 @@ class TrialWorker(tune.Trainable):
             earlier_seconds=self.earlier_seconds,
             images_per_second=len(self.epochs) * self.trainer.images_per_epoch / trained,
             device=_device_name(self.trainer.device),
-            node=platform.node(),
+            node=self.node,
+            gpu_id=self.gpu_id,
             peak_memory_mb=_peak_memory_mb(self.trainer.device),
         )
         return {"done": progress.done, PROGRESS: progress}
@@ -149,6 +160,23 @@ class TrialWorker(tune.Trainable):
             device,
             keep_best_weights=confirms,
         )
+
+
+def _place() -> tuple[str, str | None]:
+    """The machine of this worker, by its name in the cluster if it has one, and its GPU."""
+    context = ray.get_runtime_context()
+    here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+    named = here["NodeName"] != here["NodeManagerAddress"]
+    gpus = context.get_accelerator_ids()["GPU"]
+    return here["NodeName"] if named else platform.node(), ",".join(gpus) or None
+
+
+def _hold_to_share(share: float, device: torch.device) -> None:
+    """Let this process have no more of a GPU's memory than its trial's share of the GPU."""
+    if share < 1:
+        total = torch.cuda.get_device_properties(device).total_memory
+        held = share - _CONTEXT_BYTES / total
+        torch.cuda.set_per_process_memory_fraction(max(held, share / 2), device)
 
 
 def _device_name(device: torch.device) -> str:

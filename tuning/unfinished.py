@@ -26,7 +26,12 @@ class Begun:
     trial: Trial
     started_at: datetime.datetime
     crashes: int = 0
+    preemptions: int = 0  # times that the machine it ran on was lost
     epochs: int = 0  # reported so far
+    where: str = ""  # the machine and the GPU that reported them
+
+
+_REPORTED = ("crashes", "preemptions", "epochs", "where")
 
 
 class Unfinished:
@@ -46,12 +51,8 @@ class Unfinished:
     def keep(self, begun: Begun) -> None:
         """Write a trial down when it is handed out, has reported, or has crashed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        written = asdict(begun.trial) | {
-            "arm": list(begun.trial.arm),
-            "started_at": begun.started_at.isoformat(),
-            "crashes": begun.crashes,
-            "epochs": begun.epochs,
-        }
+        written = asdict(begun.trial) | {name: getattr(begun, name) for name in _REPORTED}
+        written |= {"arm": list(begun.trial.arm), "started_at": begun.started_at.isoformat()}
         path = self.folder / f"{begun.trial.trial_id}.json"
         partial = path.with_name(f".{path.name}")
         partial.write_text(json.dumps(written))
@@ -65,8 +66,8 @@ class Unfinished:
 
 def _begun(written: dict[str, Any]) -> Begun:
     started_at = datetime.datetime.fromisoformat(written.pop("started_at"))
-    counts = {name: written.pop(name) for name in ("crashes", "epochs")}
-    return Begun(Trial(**written | {"arm": Arm(*written["arm"])}), started_at, **counts)
+    reported = {name: written.pop(name) for name in _REPORTED}
+    return Begun(Trial(**written | {"arm": Arm(*written["arm"])}), started_at, **reported)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class NoTraining(tune.Trainable):
         return {
             "done": done,
             PROGRESS: Progress(
-                self.epochs, done, self.epochs[-1], [], 0.001, 0.0, 0.0, "none", "here", 0.0
+                self.epochs, done, self.epochs[-1], [], 0.001, 0.0, 0.0, "none", "here", None, 0.0
             ),
         }
 

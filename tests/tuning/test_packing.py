@@ -1,0 +1,110 @@
+"""How many trials share a GPU: what pays, what memory holds, and what happens when it does not."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from masll import InputError
+from masll.training import EpochResult
+from tuning import engine, trainable
+from tuning.options import resolve
+from tuning.packing import Measured, best_packing, largest_arm, measure_packing
+from tuning.plan import Arm, ArmPlan, StudyPlan
+from tuning.rows import StudyRows
+from tuning.slots import Slots
+from tuning.space import DEFAULT_SPACE
+from tuning.trainable import Job, Progress, TrialWorker
+
+
+def measured(speeds: list[float], memory: float):
+    """Processes of a planted GPU: images per second by their number, memory of each."""
+
+    def measure(processes: int) -> Measured | None:
+        if processes * memory > 1:
+            return None
+        return Measured(speeds[min(processes, len(speeds)) - 1], processes * memory)
+
+    return measure
+
+
+def test_trials_are_packed_as_long_as_another_one_pays():
+    assert best_packing(measured([100, 180, 240, 250], 0.01)) == 3
+    assert best_packing(measured([100, 101], 0.01)) == 1
+    assert best_packing(measured([100 * n for n in range(1, 99)], 0.01), most=8) == 8
+
+
+def test_trials_are_packed_only_as_memory_allows():
+    grows = [100 * n for n in range(1, 99)]
+    assert best_packing(measured(grows, 0.3)) == 3
+    assert best_packing(measured(grows, 0.46)) == 1, "two would fill more than nine tenths"
+
+
+def test_memory_that_one_process_did_not_show_stops_the_packing():
+    def measure(processes: int) -> Measured | None:
+        return None if processes == 3 else Measured(100 * processes, 0.1)
+
+    assert best_packing(measure) == 2
+
+
+def test_a_network_that_does_not_fit_at_all_is_named_as_such():
+    with pytest.raises(InputError, match="does not fit into a GPU's memory"):
+        best_packing(lambda _: None)
+
+
+def test_the_largest_arm_is_measured():
+    arms = [Arm("baseline", "test_resnet"), Arm("gated-fusion", "test_resnet"),
+            Arm("baseline", "resnet18"), Arm("global-only", "test_resnet")]  # fmt: skip
+    assert largest_arm(arms, 32) == Arm("baseline", "resnet18")
+    assert largest_arm(arms[:2], 32) == Arm("gated-fusion", "test_resnet")
+
+
+class Greedy(TrialWorker):
+    """Trains nothing, and needs more of a GPU than the fourth of it that it is given first."""
+
+    def setup(self, config):
+        self.reset_config(config)
+
+    def reset_config(self, new_config):
+        self.share, self.done = new_config["gpus"], 0
+        return True
+
+    def step(self):
+        if self.share < 0.33:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        self.done += 1
+        result = EpochResult(self.done, 0.01, 0.5, 0.5, 0.7, *(None,) * 6, seconds=0.1)
+        progress = Progress([result], True, result, [], 0.1, 0.0, 0.0, "none", "here", "0", 0.0)
+        return {"done": True, trainable.PROGRESS: progress}
+
+
+@pytest.mark.slow
+def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated():
+    import ray
+
+    ray.init("local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False,
+             object_store_memory=10**8)  # fmt: skip
+    try:
+        packed = measure_packing(
+            resolve({"image_size": 32, "source_size": 32, "batch_size": 4}),
+            [Arm("baseline", "test_resnet")],
+            cores=2,
+        )
+        assert 1 <= packed <= 8
+        plan = StudyPlan([
+            ArmPlan(Arm("baseline", "test_resnet"), DEFAULT_SPACE, trials=6, epochs=1, seeds=0,
+                    seed=0, sampler="random", scheduler="none")
+        ])  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            job = Job("", folder, 1, 1, 32, False, 1)
+            engine.run(plan, StudyRows(Path(folder), DEFAULT_SPACE), job, Slots(4, 1, 0.25),
+                       worker=Greedy, on_finished=lambda *_: None)  # fmt: skip
+            rows = pd.read_parquet(Path(folder) / "trials")
+    finally:
+        ray.shutdown()
+    assert len(rows) == 6 and set(rows["status"]) == {"completed"}
+    assert not rows["crashes"].any() and not rows["preemptions"].any()
+    assert np.allclose(rows["gpus"], 0.3333), "three on a GPU instead of four"

@@ -1,0 +1,149 @@
+"""How many trials share a GPU: as many as its memory holds, and as long as another one pays.
+
+Measured once, before a study with `--gpus-per-trial auto`, with the study's largest arm: processes
+that train it run side by side on one GPU, one more each time.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import ray
+import torch
+from ray.util.placement_group import placement_group, remove_placement_group
+
+from masll.config import ModelConfig, TrainConfig
+from masll.data.store import Split
+from masll.errors import InputError
+from masll.model import build_model
+from masll.training import Trainer, find_device
+from tuning.options import SearchOptions
+from tuning.plan import Arm
+
+MOST = 8  # processes on a GPU; beyond, the cores beside it are what trials wait for
+_PAYS = 1.1  # another process has to raise the images per second by a tenth
+_USABLE = 0.9  # share of a GPU's memory that trials may fill together
+_MEASURED_SECONDS = 5.0
+_STEPS = 8  # of an epoch on the images that are measured with
+
+
+class Measured(NamedTuple):
+    """What some processes on one GPU do together."""
+
+    images_per_second: float
+    memory: float  # share of the GPU's memory that they take, 0 to 1; 0 on a CPU
+
+
+def best_packing(measure: Callable[[int], Measured | None], most: int = MOST) -> int:
+    """The number of trials that share a GPU best.
+
+    Args:
+        measure: what so many processes do together, from 1 upwards; None if memory ran out.
+        most: not more than so many.
+
+    Raises:
+        InputError: memory runs out with a single one.
+    """
+    alone = measure(1)
+    if alone is None:
+        raise InputError("the study's largest network does not fit into a GPU's memory; "
+                         "lower --batch-size or --image-size")  # fmt: skip
+    best, speed = 1, alone.images_per_second
+    while best < most and (best + 1) * alone.memory <= _USABLE:
+        together = measure(best + 1)
+        if together is None or together.memory > _USABLE:
+            break
+        if together.images_per_second < _PAYS * speed:
+            break
+        best, speed = best + 1, together.images_per_second
+    return best
+
+
+def largest_arm(arms: list[Arm], image_size: int) -> Arm:
+    """The arm whose network has most weights."""
+
+    def weights(arm: Arm) -> int:
+        model = build_model(ModelConfig(variant=arm.variant, backbone=arm.backbone,
+                                        pretrained=False, image_size=image_size))  # fmt: skip
+        return sum(weight.numel() for weight in model.parameters())
+
+    return max(arms, key=weights)
+
+
+def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
+    """The best number of trials on a GPU of the Ray cluster that this process is connected to.
+
+    Waits for a GPU where the cluster has none yet.
+
+    Args:
+        cores: beside the GPU, for all of the processes together.
+    """
+    arm = largest_arm(arms, options.image_size)
+    group = placement_group([{"GPU": 1, "CPU": cores}])
+    ray.get(group.ready())
+    share = 1 / MOST
+    remote = ray.remote(num_gpus=share, num_cpus=cores / MOST)(Probe)
+    probes: list[ray.actor.ActorHandle] = []
+
+    def measure(processes: int) -> Measured | None:
+        while len(probes) < processes:
+            placed = remote.options(placement_group=group)
+            probes.append(placed.remote(arm, options, max(1, cores // MOST)))
+        try:
+            ray.get([probe.warm_up.remote() for probe in probes])
+            seen = ray.get([probe.run.remote() for probe in probes])
+        except ray.exceptions.RayTaskError as error:
+            if is_out_of_memory(str(error)):
+                return None
+            raise
+        return Measured(sum(each.images_per_second for each in seen),
+                        max(each.memory for each in seen))  # fmt: skip
+
+    try:
+        return best_packing(measure)
+    finally:
+        for probe in probes:
+            ray.kill(probe)
+        remove_placement_group(group)
+
+
+def is_out_of_memory(error: str) -> bool:
+    """Whether an error's text says that a GPU's memory has run out."""
+    return "torch.OutOfMemoryError" in error or "CUDA out of memory" in error
+
+
+class Probe:
+    """A process that trains an arm on noise, to see how fast that goes beside others."""
+
+    def __init__(self, arm: Arm, options: SearchOptions, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.device = find_device()
+        noise = np.random.default_rng(0).integers(
+            0, 256, (_STEPS * options.batch_size, 3, options.source_pixels, options.source_pixels),
+            dtype=np.uint8,
+        )  # fmt: skip
+        labels = np.arange(len(noise)) % 2
+        images = Split("train", tuple(map(str, range(len(noise)))), labels, noise)
+        self.trainer = Trainer(
+            ModelConfig(variant=arm.variant, backbone=arm.backbone, pretrained=False,
+                        image_size=options.image_size),
+            TrainConfig(epochs=10**6, batch_size=options.batch_size),
+            images, images, self.device, keep_best_weights=False,
+        )  # fmt: skip
+
+    def warm_up(self) -> None:
+        """An epoch that counts for nothing."""
+        self.trainer.run_epoch()
+
+    def run(self) -> Measured:
+        """Train for some seconds."""
+        started, images = time.perf_counter(), 0
+        while time.perf_counter() < started + _MEASURED_SECONDS:
+            self.trainer.run_epoch()
+            images += self.trainer.images_per_epoch
+        memory = 0.0
+        if self.device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(self.device)  # of all processes on it
+            memory = 1 - free / total
+        return Measured(images / (time.perf_counter() - started), memory)
