@@ -21,7 +21,7 @@ from tuning.options import SearchOptions, parse_time, resolve
 from tuning.plan import Finished, StudyPlan
 from tuning.progress import ProgressView, duration
 from tuning.rows import StudyRows
-from tuning.slots import find_slots, this_machine
+from tuning.slots import find_slots, this_machine, trials_on_one
 from tuning.space import Space, load_space
 from tuning.study import (
     load_plan,
@@ -235,7 +235,10 @@ def _print_plan(
     console.print(table)
     if cases.left_out:
         console.print(f"{len(cases.left_out)} images left out: the same lesion comes again later")
-    slots = 1 if options.address else find_slots(options, [this_machine()]).count
+    if options.address:
+        slots = (options.num_gpus or 1) * trials_on_one(options.gpu_share or 1)
+    else:
+        slots = find_slots(options, [this_machine()]).count
     total = study_seconds(plan, measured) / slots
     less = "; trials stopped early make it shorter" * (options.scheduler == "asha")
     console.print(

@@ -81,7 +81,7 @@ class Greedy(TrialWorker):
         return {"done": True, trainable.PROGRESS: progress}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated():
     import ray
 
