@@ -12,7 +12,7 @@ from pathlib import Path
 
 from masll.data.store import default_cache, locked
 from masll.errors import InputError
-from masll.places import S3Path, Stored, download, place
+from masll.places import S3Path, Stored, check_bucket, download, place
 
 
 def fetch(data: str, belongs: Callable[[str], bool]) -> Path:
@@ -30,6 +30,7 @@ def fetch(data: str, belongs: Callable[[str], bool]) -> Path:
     """
     source = place(data)
     assert isinstance(source, S3Path)
+    check_bucket(source)
     folder = source.parent if data.endswith(".csv") else source
     name = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     here = default_cache() / "fetched" / name
