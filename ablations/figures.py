@@ -1,8 +1,8 @@
 """Figures of a study: drawn from its rows alone, readable in print and for the colour-blind."""
 
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import matplotlib
 
@@ -17,10 +17,12 @@ from matplotlib.figure import Figure
 
 from ablations.cases import sheet_of_cases
 from ablations.differences import REFERENCE, test_scores
+from ablations.formats import write_result
 from ablations.importance import EVALUATORS, parameter_importance
 from ablations.rows import Study
 from ablations.statistics import expected_best
 from masll.metrics import roc_points
+from masll.places import Place
 from masll.variants import VARIANTS
 
 KINDS = ("png", "svg")
@@ -33,22 +35,21 @@ _BINS = 10  # of a calibration curve, of equal number of images
 _GRID = np.linspace(0, 1, 201)
 
 
-def write_figures(study: Study, table: pd.DataFrame, folder: Path) -> list[Path]:
+def write_figures(study: Study, table: pd.DataFrame, folder: Place) -> list[Place]:
     """Draw every figure for which the study has rows; PNG (200 dots an inch) and SVG.
 
     Args:
         table: see `ablation_table`.
     """
-    written = []
+    written: list[Place] = []
     for name in FIGURES:
         figure = draw(name, study, table)
         if figure is None:
             continue
         for kind in KINDS:
-            path = folder / f"{name}.{kind}"
-            partial = path.with_name(f".{path.name}")
-            figure.savefig(partial, format=kind, dpi=200, bbox_inches="tight")
-            written.append(partial.replace(path))
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, dpi=200, bbox_inches="tight")
+            written.append(write_result(folder / f"{name}.{kind}", content.getvalue()))
         plt.close(figure)
     return written
 

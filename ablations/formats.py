@@ -1,14 +1,12 @@
 """Cells of tables as people read them: numbers, Markdown and LaTeX; files written whole."""
 
-import contextlib
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from masll.errors import InputError
+from masll.places import Place, write_whole
 
 ABSENT = "-"
 _TEX = {"%": r"\%", "_": r"\_", "&": r"\&", "±": r"$\pm$"}
@@ -49,16 +47,16 @@ def latex(rows: Sequence[Cells]) -> str:
     ])  # fmt: skip
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def write_result(path: Place, content: str | bytes) -> Place:
+    """Write a file of the report, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     try:
-        path.parent.mkdir(exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        return partial.replace(path)
+        write_whole(path, content, many_writers=True)
+        return path
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise InputError(f"cannot write {path}: {error.strerror}; make the folder writable, or "
                          "give the disk room") from error  # fmt: skip
 

@@ -3,17 +3,17 @@
 import argparse
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
 from ablations.beside import Part, tables_beside
 from ablations.differences import verdict
-from ablations.formats import as_csv, latex, write_whole
+from ablations.formats import as_csv, latex, write_result
 from ablations.rows import Study, read_study
 from ablations.tables import ablation_table, as_latex, as_markdown, as_rich, remarks
 from masll.cli import Parser, check_choice, run
+from masll.places import Place
 
 FORMATS = ("md", "csv", "tex", "figures", "html")
 
@@ -29,8 +29,8 @@ exit status: 0 written, 2 bad input
 
 
 def write_report(
-    study: Study | str | Path, formats: Sequence[str] = FORMATS, prevalence: float | None = None
-) -> list[Path]:
+    study: Study | str | Place, formats: Sequence[str] = FORMATS, prevalence: float | None = None
+) -> list[Place]:
     """Write the tables and figures of a study into its folder.
 
     Args:
@@ -63,11 +63,10 @@ def write_report(
     if "tex" in formats:
         texts["ablation.tex"] = as_latex(table)
         texts |= {f"{part.name}.tex": latex(part.cells) for part in beside}
-    written = [write_whole(folder / name, text) for name, text in texts.items()]
+    written = [write_result(folder / name, text) for name, text in texts.items()]
     if "figures" in formats:
         from ablations.figures import write_figures  # seconds to import
 
-        folder.mkdir(exist_ok=True)
         written += write_figures(study, table, folder)
     if "html" in formats:
         from ablations.summary import write_page  # so is a notebook's kernel
@@ -97,7 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
         description="Write a study's tables, figures and page into STUDY/report/; print the first.",
         epilog=_EPILOG,
     )
-    parser.add_argument("study", metavar="STUDY", help="folder that tuning.search has made")
+    parser.add_argument(
+        "study",
+        metavar="STUDY",
+        help="folder that tuning.search has made, here or s3://bucket/study",
+    )
     parser.add_argument("--format", nargs="+", default=list(FORMATS), choices=FORMATS,
                         help=f"what to write (default: {' '.join(FORMATS)})")  # fmt: skip
     parser.add_argument("--prevalence", type=_share, metavar="SHARE",

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from masll.errors import InputError
+from masll.places import Place, S3Path, check_bucket, parquet_fragments, place
 from masll.variants import VARIANTS
 
 SCHEMA_VERSION = 1
+_THREADS = 32  # that read the ends of files: on S3 each waits some ten milliseconds
 
 # What the tables need: `read_study` refuses a study without them.
 REQUIRED: Mapping[str, Sequence[str]] = {
@@ -35,7 +37,7 @@ _IF_THERE: Mapping[str, Mapping[str, float]] = {
 class Study:
     """What a study folder holds. Epochs and predictions are those of finished trials only."""
 
-    path: Path
+    path: Place
     trials: pd.DataFrame
     epochs: pd.DataFrame
     predictions: pd.DataFrame
@@ -75,11 +77,11 @@ class Study:
         return self.predictions[of_confirmed & (self.predictions["split"] == "test")]
 
 
-def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = None) -> Study:
+def read_study(path: str | Place, columns: Mapping[str, Sequence[str]] | None = None) -> Study:
     """Read a study that has finished, was stopped, or is still running.
 
     Args:
-        path: the study's folder.
+        path: the study's folder, here or on `s3://`.
         columns: folder name to the columns to read of it, such as `REQUIRED`; every column of a
             folder that is not named.
 
@@ -87,7 +89,9 @@ def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = N
         InputError: no such folder, nothing of a study in it, a file that cannot be read or lacks
             a column, or a label that is neither 0 nor 1.
     """
-    path = Path(path)
+    path = place(path)
+    if isinstance(path, S3Path):
+        check_bucket(path)
     if not path.is_dir():
         raise InputError(f"no study folder '{path}'; name one that tuning.search has made")
     spec = _read_spec(path / "spec.json")
@@ -111,19 +115,20 @@ def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = N
     )
 
 
-def _read(folder: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+def _read(folder: Place, columns: Sequence[str] | None) -> pd.DataFrame:
     """All rows of the folder's files; none where it has no file yet."""
     required = REQUIRED[folder.name]
-    # Like pandas and Arrow, pass over files that begin with a dot or an underscore.
-    files = sorted(f for f in folder.glob("*.parquet") if not f.name.startswith((".", "_")))
-    if not files:
-        return pd.DataFrame(columns=list(required))
-    at = files[0]  # what an error is to be laid on
+    at: Place = folder  # what an error is to be laid on
     try:
-        dataset = pyarrow.dataset.dataset(files, format="parquet")
+        files = parquet_fragments(folder)
+        if not files:
+            return pd.DataFrame(columns=list(required))
         schemas = []
-        for at, fragment in zip(files, dataset.get_fragments(), strict=True):
-            schemas.append(fragment.physical_schema)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            found = {name: threads.submit(_schema, file) for name, file in files.items()}
+        for name, schema in found.items():
+            at = folder / name
+            schemas.append(schema.result())
             # Arrow would fill the column of this one file with nulls, and say nothing.
             for column in required:
                 if column not in schemas[-1].names:
@@ -136,13 +141,19 @@ def _read(folder: Path, columns: Sequence[str] | None) -> pd.DataFrame:
                 raise InputError(f"{folder} has no column '{column}'; leave it out")
         if_there = [name for name in _IF_THERE.get(folder.name, ()) if name in unified.names]
         wanted = None if columns is None else [*dict.fromkeys([*required, *columns, *if_there])]
-        return dataset.replace_schema(unified).to_table(columns=wanted).to_pandas()
+        parquet = pyarrow.dataset.ParquetFileFormat()
+        dataset = pyarrow.dataset.FileSystemDataset([*files.values()], unified, parquet)
+        return dataset.to_table(columns=wanted).to_pandas()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read {at}: {reason}; restore or remove it") from error
 
 
-def _read_spec(path: Path) -> dict[str, Any] | None:
+def _schema(file: Any) -> pa.Schema:
+    return file.physical_schema
+
+
+def _read_spec(path: Place) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
@@ -158,7 +169,7 @@ def _read_spec(path: Path) -> dict[str, Any] | None:
     return spec
 
 
-def _check_labels(folder: Path, predictions: pd.DataFrame) -> None:
+def _check_labels(folder: Place, predictions: pd.DataFrame) -> None:
     strange = predictions[~predictions["label"].isin([0, 1])]
     if len(strange):
         row = strange.iloc[0]

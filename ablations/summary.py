@@ -12,10 +12,11 @@ import matplotlib.pyplot as plt
 
 from ablations.differences import verdict
 from ablations.figures import draw
-from ablations.formats import markdown, write_whole
+from ablations.formats import markdown, write_result
 from ablations.report import tables_beside
 from ablations.rows import read_study
 from ablations.tables import ablation_table, panels, remarks
+from masll.places import Place
 
 NOTEBOOK = Path(__file__).with_name("summary.ipynb")
 _PARAMETERS = "parameters"  # the tag of the cell that names the study, as papermill has it
@@ -55,7 +56,7 @@ class Summary:
         InputError: see `read_study`.
     """
 
-    def __init__(self, path: str | Path, prevalence: float | None = None) -> None:
+    def __init__(self, path: str | Place, prevalence: float | None = None) -> None:
         self.prevalence = prevalence
         self.study = read_study(path)
         self.table = ablation_table(self.study)
@@ -91,7 +92,7 @@ class Summary:
         return shown
 
 
-def write_page(study: Path, folder: Path, prevalence: float | None = None) -> list[Path]:
+def write_page(study: Place, folder: Place, prevalence: float | None = None) -> list[Place]:
     """Run the notebook on a study: summary.ipynb, and summary.html that needs no network.
 
     Args:
@@ -122,8 +123,8 @@ def write_page(study: Path, folder: Path, prevalence: float | None = None) -> li
     body, _ = exporter.from_notebook_node(notebook)
     page = _TEMPLATE.format(title=f"Ablation: {study.resolve().name}", body=body)
     return [
-        write_whole(folder / "summary.ipynb", nbformat.writes(notebook) + "\n"),
-        write_whole(folder / "summary.html", page),
+        write_result(folder / "summary.ipynb", nbformat.writes(notebook) + "\n"),
+        write_result(folder / "summary.html", page),
     ]
 
 

@@ -6,6 +6,7 @@ Classification". Five variants leave one part out each (see `masll.variants`).
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from masll.config import ModelConfig
 from masll.errors import InputError
 from masll.fusion import WeightedFeatureIntegration
 from masll.localization import BoxRule, Localization, crop_and_resize, localize, resize
+from masll.places import Place, S3Path, local_copy, place, upload
 from masll.variants import PARTS
 
 CLASSES = 2  # column 1 is melanoma
@@ -154,8 +156,13 @@ def find_weights(config: ModelConfig) -> Mapping[str, Tensor] | None:
     return imagenet_weights(config.backbone) if config.pretrained else None
 
 
-def save_model(model: Masll, folder: Path) -> None:
+def save_model(model: Masll, folder: Place) -> None:
     """Write model.safetensors and config.json into `folder`; config.json comes last."""
+    if isinstance(folder, S3Path):
+        with tempfile.TemporaryDirectory(prefix="masll-model-") as here:
+            save_model(model, Path(here))
+            upload(Path(here), folder, ("model.safetensors", "config.json"))
+        return
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: weight.contiguous() for key, weight in model.state_dict().items()}
     partial = folder / "model.safetensors.partial"
@@ -168,16 +175,20 @@ def save_model(model: Masll, folder: Path) -> None:
     partial.replace(folder / "config.json")
 
 
-def load_model(folder: str | Path) -> Masll:
+def load_model(folder: str | Place) -> Masll:
     """The network that `save_model` wrote, in evaluation mode, on the CPU.
+
+    Args:
+        folder: may lie on S3: `s3://bucket/study/models/...`.
 
     Raises:
         InputError: the folder holds no model.
     """
-    folder = Path(folder)
+    folder = place(folder)
     try:
-        config = json.loads((folder / "config.json").read_text())
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        with local_copy(folder) as here:
+            config = json.loads((here / "config.json").read_text())
+            weights = safetensors.torch.load_file(here / "model.safetensors")
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{folder} holds no readable model: {error}; name a models/ folder"

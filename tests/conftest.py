@@ -2,10 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from masll.places import file_system
+from tests.s3 import S3, serve_s3
 from tests.support import write_isic_folder
 
 # No test reaches a model hub: weights come from the offline package or not at all.
@@ -22,6 +25,23 @@ def isic_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def isic_folder(isic_master: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
     return Path(shutil.copytree(isic_master, tmp_path / "isic"))
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """One for all tests that ask for it: each makes its own buckets."""
+    with serve_s3(tmp_path_factory.mktemp("s3") / "log") as s3:
+        yield s3
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """S3 on loopback for this process and those that it starts."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    file_system.cache_clear()
+    yield s3_server
+    file_system.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ validation images with 30 melanomas carry an AUC error of about 0.05.
 """
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from masll.data.store import ImageStore, Split, pool
 from masll.errors import InputError
+from masll.places import Place, write_whole
 from tuning.options import SearchOptions
 
 FOLDS = 5
@@ -80,15 +81,16 @@ def choose_cases(options: SearchOptions) -> Cases:
     return Cases(leaks, folds)
 
 
-def write_folds(folder: Path, cases: Cases) -> None:
+def write_folds(folder: Place, cases: Cases) -> None:
     """Write STUDY/folds.csv, where there are folds."""
     if cases.folds is None:
         return
-    with (folder / "folds.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image_id", "fold"), *sorted(cases.folds.items())])
+    text = io.StringIO()
+    csv.writer(text).writerows([("image_id", "fold"), *sorted(cases.folds.items())])
+    write_whole(folder / "folds.csv", text.getvalue())
 
 
-def read_cases(folder: Path, spec: dict[str, Any]) -> Cases:
+def read_cases(folder: Place, spec: dict[str, Any]) -> Cases:
     """The choice of images that a study began with.
 
     Raises:
@@ -99,8 +101,8 @@ def read_cases(folder: Path, spec: dict[str, Any]) -> Cases:
         return Cases(left_out)
     path = folder / "folds.csv"
     try:
-        with path.open(newline="") as file:
-            return Cases(left_out, {r["image_id"]: int(r["fold"]) for r in csv.DictReader(file)})
+        rows = csv.DictReader(io.StringIO(path.read_text(), newline=""))
+        return Cases(left_out, {row["image_id"]: int(row["fold"]) for row in rows})
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"cannot read the folds of the study, {path}: {error}; "
                          "restore the file, or start another study") from error  # fmt: skip

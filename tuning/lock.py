@@ -1,4 +1,7 @@
-"""One search at a time in a study folder: a lock that dies with the process that holds it."""
+"""One search at a time in a study folder: a lock that dies with the process that holds it.
+
+A study on S3 has a lease in its place (see `tuning.lease`).
+"""
 
 import contextlib
 import datetime
@@ -6,20 +9,25 @@ import fcntl
 import os
 import platform
 from collections.abc import Iterator
-from pathlib import Path
 
 from masll.errors import InputError
+from masll.places import Place, S3Path
+from tuning.lease import check_lease, held_error, hold_lease, lease_holder
 
 _NAME = ".lock"
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold(folder: Place) -> Iterator[None]:
     """Keep other searches out of a study folder; make the folder if it is not there.
 
     Raises:
         InputError: another process holds it, or the folder cannot be made.
     """
+    if isinstance(folder, S3Path):
+        with hold_lease(folder):
+            yield
+        return
     path = folder / _NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +40,7 @@ def hold(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _in_use(folder) from None
+            raise held_error(folder, holder(folder)) from None
         file.truncate(0)
         now = datetime.datetime.now()
         file.write(f"process {os.getpid()} on {platform.node()}, since {now:%Y-%m-%d %H:%M:%S}")
@@ -47,8 +55,10 @@ def hold(folder: Path) -> Iterator[None]:
                     folder.rmdir()
 
 
-def holder(folder: Path) -> str | None:
+def holder(folder: Place) -> str | None:
     """Who searches in a study folder now; None if nobody does."""
+    if isinstance(folder, S3Path):
+        return lease_holder(folder)
     try:
         with (folder / _NAME).open() as file:
             try:
@@ -60,11 +70,9 @@ def holder(folder: Path) -> str | None:
     return None
 
 
-def check_free(folder: Path) -> None:
+def check_free(folder: Place) -> None:
     """Raise `InputError` if another process searches in a study folder."""
-    if holder(folder) is not None:
-        raise _in_use(folder)
-
-
-def _in_use(folder: Path) -> InputError:
-    return InputError(f"{folder} is held by {holder(folder)}; wait until it ends, or stop it")
+    if isinstance(folder, S3Path):
+        check_lease(folder)
+    elif (held := holder(folder)) is not None:
+        raise held_error(folder, held)

@@ -52,7 +52,9 @@ class SearchOptions(DataOptions):
     """What a study is asked. `resolve` makes one from a command line."""
 
     study: str | None = option(
-        None, "folder of the study (default: a new one in studies/)", metavar="DIR"
+        None,
+        "folder of the study, here or s3://bucket/study (default: a new one in studies/)",
+        metavar="DIR",
     )
     preset: str = option("demo", "fills in what is not given", choices=tuple(PRESETS))
     variants: tuple[str, ...] = option(VARIANTS, "variants to compare")

@@ -5,15 +5,15 @@ is finished, for everyone, exactly when that file is there.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 
+from masll.places import Place, parquet_fragments, write_whole
 from tuning.plan import Arm, Finished
 from tuning.space import Parameter, Space
 
@@ -52,8 +52,10 @@ _PREDICTIONS = {
 class StudyRows:
     """The rows of one study folder, written by one process."""
 
-    def __init__(self, folder: Path, space: Space) -> None:
+    def __init__(self, folder: Place, space: Space) -> None:
         self.folder = folder
+        self._trials: dict[str, dict[str, Any]] = {}  # rows read so far, by the name of the file
+        self._curves: dict[str, dict[int, float]] = {}  # validation AUC by epoch, by trial_id
         searched = {p.name: _column_type(p) for p in space if p.name not in _TRIALS}
         self._trial_columns = {**_TRIALS, **searched}
 
@@ -82,14 +84,7 @@ class StudyRows:
 
     def finished(self) -> list[Finished]:
         """Every trial that ended so far, in the order in which they ended."""
-        if not any((self.folder / "trials").glob("*.parquet")):
-            return []
-        curves: dict[str, dict[int, float]] = {}
-        if any((self.folder / "epochs").glob("*.parquet")):
-            for row in _read(self.folder / "epochs", _EPOCHS, ["trial_id", "epoch", "val_auc"]):
-                auc = math.nan if row["val_auc"] is None else row["val_auc"]
-                curves.setdefault(row["trial_id"], {})[row["epoch"]] = auc
-        rows = _read(self.folder / "trials", self._trial_columns)
+        self._look()
         return [
             Finished(
                 Arm(row["variant"], row["backbone"]),
@@ -98,29 +93,41 @@ class StudyRows:
                 {key: row[key] for key in self._parameter_names() if row[key] is not None},
                 row["status"],
                 row["val_auc"],
-                curves.get(row["trial_id"], {}),
+                self._curves.get(row["trial_id"], {}),
                 row["confirmation"] or 1,
             )
-            for row in sorted(rows, key=lambda row: (row["ended_at"], row["trial_id"]))
+            for row in sorted(
+                self._trials.values(), key=lambda row: (row["ended_at"], row["trial_id"])
+            )
         ]
 
     def spent(self) -> list[dict[str, Any]]:
-        """arm, epochs, seconds and gpus of every trial that ended."""
-        if not any((self.folder / "trials").glob("*.parquet")):
-            return []
-        return _read(self.folder / "trials", _TRIALS, ["arm", "epochs", "seconds", "gpus"])
+        """The rows in trials/ of every trial that ended."""
+        self._look()
+        return [*self._trials.values()]
+
+    def _look(self) -> None:
+        """Read the files that have come since the last look."""
+        found = parquet_fragments(self.folder / "trials")
+        new = {name: fragment for name, fragment in found.items() if name not in self._trials}
+        if not new:
+            return
+        rows = {row["trial_id"]: row for row in _read(new.values(), self._trial_columns)}
+        epochs = parquet_fragments(self.folder / "epochs")
+        of_new = [fragment for name, fragment in epochs.items() if name in new]
+        for row in _read(of_new, _EPOCHS, ["trial_id", "epoch", "val_auc"]):
+            auc = math.nan if row["val_auc"] is None else row["val_auc"]
+            self._curves.setdefault(row["trial_id"], {})[row["epoch"]] = auc
+        self._trials |= {f"{trial_id}.parquet": row for trial_id, row in rows.items()}
 
     def _parameter_names(self) -> list[str]:
         searched = [name for name in self._trial_columns if name not in _TRIALS]
         return ["lr", "threshold_scale", *searched]
 
     def _write(self, kind: str, name: str, table: pa.Table) -> None:
-        folder = self.folder / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        # A leading dot: readers of a Parquet folder pass such files over.
-        partial = folder / f".{name}.partial"
-        pyarrow.parquet.write_table(table, partial)
-        partial.replace(folder / f"{name}.parquet")
+        content = pa.BufferOutputStream()
+        pyarrow.parquet.write_table(table, content)
+        write_whole(self.folder / kind / f"{name}.parquet", content.getvalue())
 
 
 def _prediction_table(trial: Mapping[str, Any], made: "Predictions") -> pa.Table:
@@ -137,9 +144,11 @@ def _prediction_table(trial: Mapping[str, Any], made: "Predictions") -> pa.Table
 
 
 def _read(
-    folder: Path, columns: Mapping[str, pa.DataType], wanted: list[str] | None = None
+    files: Iterable[Any], columns: Mapping[str, pa.DataType], wanted: list[str] | None = None
 ) -> list[dict[str, Any]]:
-    dataset = pyarrow.dataset.dataset(folder, schema=pa.schema(columns), format="parquet")
+    """Rows of the files of `parquet_fragments`."""
+    parquet = pyarrow.dataset.ParquetFileFormat()
+    dataset = pyarrow.dataset.FileSystemDataset([*files], pa.schema(columns), parquet)
     return dataset.to_table(columns=wanted).to_pylist()
 
 

@@ -4,6 +4,7 @@ import argparse
 import datetime
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from rich.table import Column, Table
 
 from masll.cli import Parser, add_options, run
 from masll.data.prepare import prepare
-from masll.data.store import ImageStore
+from masll.data.store import DataOptions, ImageStore
 from masll.errors import InputError
+from masll.places import Place, S3Path, check_bucket, on_s3, place
 from tuning.cases import Cases, choose_cases, read_cases, write_folds
 from tuning.lock import check_free, hold
 from tuning.options import SearchOptions, parse_time, resolve
@@ -60,12 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
         flag = "--confirm-again needs --resume and" if confirm_again else "--resume needs"
         raise InputError(f"{flag} --study DIR, the study to go on with")
     if resume:
-        spec = read_spec(Path(given["study"]))
+        spec = read_spec(place(given["study"]))
         options, space = resumed_options(spec, given)
     else:
         options = resolve(given)
         space = load_space(options.space)
-    folder = Path(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
+    folder = place(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
     _check_folder(folder, resume)
     _check_machine_and_networks(options)
     store = prepare(options, options.source_pixels)
@@ -83,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     with hold(folder):
         plan = load_plan(folder, options, space, confirm_again=confirm_again)
-        ray_died = _train(plan, folder, spec, options, space, store, cases, console)
+        ray_died = _train(plan, folder, spec, options, space, cases, console)
     if not plan.done:
         console.print(
             f"{'Ray has died' if ray_died else 'stopped'}; everything finished is kept, and what "
@@ -98,11 +100,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(
     plan: StudyPlan,
-    folder: Path,
+    folder: Place,
     spec: dict[str, Any],
     options: SearchOptions,
     space: Space,
-    store: ImageStore,
     cases: Cases,
     console: Console,
 ) -> bool:
@@ -121,7 +122,8 @@ def _train(
         write_spec(folder, spec)  # from here on there is a study
         console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
         job = engine.Job(
-            store=str(store.folder.resolve()),
+            data=DataOptions(options.data, options.source_pixels, options.fit, options.partial),
+            fingerprint=spec["data"]["fingerprint"],
             study=str(folder.resolve()),
             epochs=options.epochs,
             batch_size=options.batch_size,
@@ -146,6 +148,7 @@ def _train(
                 on_finished=on_finished,
                 on_slots=view.set_slots,
             )
+    dashboard.put_up()
     write_spec(folder, record_run(spec, folder, started, slots, outcome.busy))
     return outcome.ray_died
 
@@ -166,24 +169,38 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(arguments)).items()
     }
-    if given.get("data", "synthetic") != "synthetic":
+    if given.get("data", "synthetic") != "synthetic" and not on_s3(given["data"]):
         given["data"] = str(Path(given["data"]).resolve())  # --resume may come from elsewhere
     return given
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
+def _check_folder(folder: Place, resume: bool) -> None:
+    if isinstance(folder, S3Path):
+        check_bucket(folder)
+    else:
+        _check_local_folder(folder)
+    check_free(folder)
+    if not resume and any(path.name != ".lock" for path in _content(folder)):
+        raise InputError(
+            f"{folder} is not empty; add --resume to go on with the study in it, "
+            "or name another folder"
+        )
+
+
+def _content(folder: Place) -> Iterable[Place]:
+    """What lies right in a folder; on S3, below it."""
+    if isinstance(folder, S3Path):
+        return (folder / stored.name for stored in folder.listed())
+    return folder.iterdir() if folder.exists() else ()
+
+
+def _check_local_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--study {folder} is a file; name a folder")
     there = next(parent for parent in folder.absolute().parents if parent.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         why = "Permission denied" if there.is_dir() else "Not a directory"
         raise InputError(f"cannot write the study {folder}: {there}: {why}; name another folder")
-    check_free(folder)
-    if not resume and folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
-        raise InputError(
-            f"{folder} is not empty; add --resume to go on with the study in it, "
-            "or name another folder"
-        )
 
 
 def _check_machine_and_networks(options: SearchOptions) -> None:
@@ -248,7 +265,7 @@ def _print_plan(
     )
 
 
-def _report(plan: StudyPlan, folder: Path, console: Console) -> int:
+def _report(plan: StudyPlan, folder: Place, console: Console) -> int:
     """The last screen: the ablation table, and where everything lies."""
     from ablations.report import print_report, write_report
     from ablations.rows import read_study

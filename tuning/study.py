@@ -11,6 +11,7 @@ from typing import Any
 
 from masll.data.store import SPLITS, ImageStore
 from masll.errors import InputError
+from masll.places import Place, append_line, write_whole
 from tuning.cases import Cases
 from tuning.options import SearchOptions
 from tuning.plan import Arm, ArmPlan, StudyPlan, Trial
@@ -58,12 +59,18 @@ def make_spec(
 
 
 def load_plan(
-    folder: Path, options: SearchOptions, space: Space, *, confirm_again: bool = False
+    folder: Place,
+    options: SearchOptions,
+    space: Space,
+    *,
+    confirm_again: bool = False,
+    rows: StudyRows | None = None,
 ) -> StudyPlan:
     """The plan of a study, with what earlier runs have finished or begun taken in.
 
     Args:
         confirm_again: allow each arm one confirmation more than it has had.
+        rows: those of the study, where they were read before.
     """
     plan = StudyPlan(
         ArmPlan(
@@ -78,7 +85,7 @@ def load_plan(
         )
         for arm in arms_of(options)
     )
-    finished = StudyRows(folder, space).finished()
+    finished = (rows or StudyRows(folder, space)).finished()
     for ended in finished:
         plan.arms[ended.arm].replay(ended)
     there = {(f.arm, f.stage, f.confirmation, f.number) for f in finished}
@@ -94,7 +101,7 @@ def load_plan(
 
 def record_run(
     spec: dict[str, Any],
-    folder: Path,
+    folder: Place,
     started: datetime.datetime,
     slots: Slots,
     busy: float,
@@ -109,13 +116,16 @@ def record_run(
         "slots": str(slots),
         "busy": busy,  # share of the slots' time
     }
-    return spec | {"runs": [*spec.get("runs", ()), run], "spent": spent_by_arm(folder)}
+    return spec | {
+        "runs": [*spec.get("runs", ()), run],
+        "spent": spent_by_arm(StudyRows(folder, ())),
+    }
 
 
-def spent_by_arm(folder: Path) -> dict[str, dict[str, float]]:
+def spent_by_arm(rows: StudyRows) -> dict[str, dict[str, float]]:
     """Trials, epochs, hours of a slot and of a GPU that each arm has taken, by its rows."""
     spent: dict[str, dict[str, float]] = {}
-    for row in StudyRows(folder, ()).spent():
+    for row in rows.spent():
         of_arm = spent.setdefault(
             row["arm"], {"trials": 0, "epochs": 0, "slot_hours": 0.0, "gpu_hours": 0.0}
         )
@@ -126,24 +136,21 @@ def spent_by_arm(folder: Path) -> dict[str, dict[str, float]]:
     return spent
 
 
-def write_spec(folder: Path, spec: dict[str, Any]) -> None:
+def write_spec(folder: Place, spec: dict[str, Any]) -> None:
     """Write STUDY/spec.json, whole or not at all.
 
     Raises:
         InputError: the folder cannot be made or written to.
     """
-    partial = folder / ".spec.json.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(spec, indent=2) + "\n")
-        partial.replace(folder / "spec.json")
+        write_whole(folder / "spec.json", json.dumps(spec, indent=2) + "\n")
     except OSError as error:
         raise InputError(
             f"cannot write the study {folder}: {error.strerror}; name another folder"
         ) from error
 
 
-def read_spec(folder: Path) -> dict[str, Any]:
+def read_spec(folder: Place) -> dict[str, Any]:
     """Read STUDY/spec.json.
 
     Raises:
@@ -193,7 +200,7 @@ def resumed_options(spec: dict[str, Any], given: dict[str, Any]) -> tuple[Search
     return SearchOptions(**{**kept, **given}), space
 
 
-def log_opening(folder: Path, trial: Trial, arm: ArmPlan) -> None:
+def log_opening(folder: Place, trial: Trial, arm: ArmPlan) -> None:
     """Note in STUDY/test-set.jsonl that a trial is going to open the test set, and why."""
     best, searched = arm.best, arm.count("search")
     auc = f", validation AUC {best.val_auc:.3f}" if best and best.val_auc is not None else ""
@@ -206,8 +213,7 @@ def log_opening(folder: Path, trial: Trial, arm: ArmPlan) -> None:
         "reason": f"confirms the best of {searched} search trials{auc}",
         "params": dict(trial.params),
     }
-    with (folder / "test-set.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    append_line(folder / "test-set.jsonl", json.dumps(line))
 
 
 def _parameter(stored: dict[str, Any]) -> Parameter:

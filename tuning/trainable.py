@@ -8,7 +8,6 @@ import platform
 import resource
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,10 +16,13 @@ from ray import tune
 
 from masll.config import ModelConfig, TrainConfig
 from masll.cross_validation import CrossValidator
-from masll.data.store import ImageStore
+from masll.data.prepare import prepare
+from masll.data.store import DataOptions, ImageStore
+from masll.errors import InputError
 from masll.model import save_model
+from masll.places import place
 from masll.training import EpochResult, Predictions, Trainer, find_device
-from tuning.cases import read_cases
+from tuning.cases import Cases, read_cases
 from tuning.plan import Trial
 from tuning.space import split_params
 from tuning.study import read_spec
@@ -31,7 +33,8 @@ from tuning.unfinished import Checkpoint, load_checkpoint, save_checkpoint
 class Job:
     """What all trials of a study have in common, as a worker needs it."""
 
-    store: str  # folder of the image store
+    data: DataOptions  # which images, so that each node prepares them for itself
+    fingerprint: str  # of the images that the study began with
     study: str  # folder of the study, for its choice of images, checkpoints and models
     epochs: int
     batch_size: int
@@ -76,9 +79,8 @@ class TrialWorker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         job: Job = config["job"]
         torch.set_num_threads(job.threads)
-        self.store = ImageStore(Path(job.store))
-        study = Path(job.study)
-        self.cases = read_cases(study, read_spec(study))
+        self.store = open_here(job)
+        self.cases = _cases_here(job)
         self.node, self.gpu_id = _place()
         self.reset_config(config)
 
@@ -93,7 +95,7 @@ class TrialWorker(tune.Trainable):
         self.trainer = self._trainer(device)
         self.epochs: list[EpochResult] = []
         self.earlier_seconds = 0.0
-        self.checkpoint = Path(self.job.study, "running", f"{self.trial.trial_id}.pt")
+        self.checkpoint = place(self.job.study) / "running" / f"{self.trial.trial_id}.pt"
         found = load_checkpoint(self.checkpoint)
         self.unheard = found is not None
         if found is not None:
@@ -118,8 +120,8 @@ class TrialWorker(tune.Trainable):
             self.trainer.restore_best()
             # The one place that opens the test split, and only for a confirmed model.
             predictions.append(self.trainer.predict(self.store.split("test")))
-            folder = Path(self.job.study, "models", str(self.trial.arm), f"seed-{self.trial.seed}")
-            save_model(self.trainer.model, folder)
+            models = place(self.job.study) / "models" / str(self.trial.arm)
+            save_model(self.trainer.model, models / f"seed-{self.trial.seed}")
         self.seconds += time.perf_counter() - started
         trained = sum(epoch.seconds for epoch in self.epochs)
         progress = Progress(
@@ -160,6 +162,39 @@ class TrialWorker(tune.Trainable):
             device,
             keep_best_weights=confirms,
         )
+
+
+def open_here(job: Job) -> ImageStore:
+    """The study's images on this node; one process of a node prepares them, the others wait.
+
+    Raises:
+        InputError: they cannot be had here, or are not those the study began with.
+    """
+    node = platform.node()
+    try:
+        store = prepare(job.data, job.data.source_size or 0)
+    except InputError as error:
+        raise InputError(f"node {node}: {error}") from error
+    if store.index["fingerprint"] != job.fingerprint:
+        raise InputError(
+            f"node {node}: the images in '{job.data.data}' are not those the study began with "
+            "(ids, labels, splits or content differ); put them back"
+        )
+    return store
+
+
+def _cases_here(job: Job) -> Cases:
+    """The study's choice of images, from its folder as this node sees it.
+
+    Raises:
+        InputError: this node does not see it.
+    """
+    study = place(job.study)
+    try:
+        return read_cases(study, read_spec(study))
+    except InputError as error:
+        raise InputError(f"node {platform.node()}: {error}; the study of a cluster lies in a "
+                         "folder that all nodes share, or on s3://") from error  # fmt: skip
 
 
 def _place() -> tuple[str, str | None]:

@@ -7,14 +7,15 @@ killed run has to go on with. Tensors and plain values only: no pickle is read.
 
 import contextlib
 import datetime
+import io
 import json
 import pickle
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from masll.places import Place, write_whole
 from masll.training import EpochResult
 from tuning.plan import Arm, Trial
 
@@ -37,26 +38,24 @@ _REPORTED = ("crashes", "preemptions", "epochs", "where")
 class Unfinished:
     """The files of a study's unfinished trials, as the driver keeps them."""
 
-    def __init__(self, study: Path) -> None:
+    def __init__(self, study: Place) -> None:
         self.folder = study / "running"
 
     def all(self) -> list[Begun]:
         """What is there, by trial id; a file that a failing disk has spoilt counts as not there."""
         found = []
-        for path in sorted(self.folder.glob("*.json")):
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+        paths: list[Place] = [*self.folder.glob("*.json")]
+        for path in sorted(paths, key=str):
+            # It may end between the listing and the reading, too.
+            with contextlib.suppress(ValueError, TypeError, KeyError, FileNotFoundError):
                 found.append(_begun(json.loads(path.read_text())))
         return found
 
     def keep(self, begun: Begun) -> None:
         """Write a trial down when it is handed out, has reported, or has crashed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         written = asdict(begun.trial) | {name: getattr(begun, name) for name in _REPORTED}
         written |= {"arm": list(begun.trial.arm), "started_at": begun.started_at.isoformat()}
-        path = self.folder / f"{begun.trial.trial_id}.json"
-        partial = path.with_name(f".{path.name}")
-        partial.write_text(json.dumps(written))
-        partial.replace(path)
+        write_whole(self.folder / f"{begun.trial.trial_id}.json", json.dumps(written))
 
     def remove(self, trial_id: str) -> None:
         """Forget a trial whose rows are written."""
@@ -79,21 +78,21 @@ class Checkpoint:
     trainer: dict[str, Any]  # state_dict of its Trainer or CrossValidator
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Place, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
     epochs = [asdict(epoch) for epoch in checkpoint.epochs]
+    content = io.BytesIO()
     torch.save(
-        {"epochs": epochs, "seconds": checkpoint.seconds, "trainer": checkpoint.trainer}, partial
+        {"epochs": epochs, "seconds": checkpoint.seconds, "trainer": checkpoint.trainer}, content
     )
-    partial.replace(path)
+    write_whole(path, content.getvalue())
 
 
-def load_checkpoint(path: Path) -> Checkpoint | None:
+def load_checkpoint(path: Place) -> Checkpoint | None:
     """Read a checkpoint; None where there is none that can be read."""
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        content = io.BytesIO(path.read_bytes())
+        state = torch.load(content, weights_only=True, map_location="cpu")
         epochs = [EpochResult(**epoch) for epoch in state["epochs"]]
         return Checkpoint(epochs, state["seconds"], state["trainer"])
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError):

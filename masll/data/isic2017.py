@@ -21,6 +21,15 @@ PREFIXES = {
     "test": "ISIC-2017_Test_v2",
 }
 _MASK_ENDING = "_segmentation"
+_USED = re.compile(
+    rf"({'|'.join(PREFIXES.values())})_(Data/[^/]+\.jpg|Part1_GroundTruth/[^/]+\.png"
+    r"|Part3_GroundTruth\.csv)"
+)
+
+
+def is_official(name: str) -> bool:
+    """Whether a file, by its path in the folder, is one of those that are read."""
+    return _USED.fullmatch(name) is not None
 
 
 class Isic2017:

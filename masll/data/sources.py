@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masll.errors import InputError
+from masll.places import on_s3
 
 SPLITS = ("train", "validation", "test")
 
@@ -72,7 +73,8 @@ def find_source(data: str, *, partial: bool = False) -> Source:
     """The source that `--data` means, if it is sound.
 
     Args:
-        data: the word `synthetic`, a CSV file (see `csv_source`), or an ISIC 2017 folder.
+        data: the word `synthetic`, a CSV file (see `csv_source`), or an ISIC 2017 folder; either of
+            these on S3 is brought into the cache first (see `fetch`).
         partial: leave out rows that lack their image, and images that lack a row.
 
     Raises:
@@ -97,10 +99,12 @@ def survey_source(data: str) -> Source:
         from masll.data.synthetic_source import SyntheticSource
 
         return SyntheticSource()
-    if data.endswith(".csv"):
-        from masll.data.csv_source import CsvSource
+    from masll.data.csv_source import CsvSource
+    from masll.data.isic2017 import Isic2017, is_official
 
-        return CsvSource(Path(data))
-    from masll.data.isic2017 import Isic2017
+    path = Path(data)
+    if on_s3(data):
+        from masll.data.fetch import fetch
 
-    return Isic2017(Path(data))
+        path = fetch(data, is_official)
+    return CsvSource(path) if data.endswith(".csv") else Isic2017(path)

@@ -41,7 +41,9 @@ class DataOptions:
     """Which images, and how they are stored. Shared by every command that reads images."""
 
     data: str = option(
-        "synthetic", "ISIC 2017 folder, CSV file, or the word synthetic", metavar="PATH"
+        "synthetic",
+        "ISIC 2017 folder or CSV file, here or on s3://, or the word synthetic",
+        metavar="PATH",
     )
     source_size: int | None = option(
         None, "side of the stored images, which crops are cut from (default: twice the image size)"
@@ -235,7 +237,7 @@ def open_store(
         return store
     try:
         store.folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(store.folder.parent / f".{store.folder.name}.lock", waiting):
+        with locked(store.folder.parent / f".{store.folder.name}.lock", waiting):
             if not _whole(store):  # unless another process has made it while this one waited
                 shutil.rmtree(store.folder, ignore_errors=True)
                 _prepare(source, source_size, fit, store.folder, progress)
@@ -252,7 +254,7 @@ def _whole(store: ImageStore) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, waiting: Callable[[], None] | None) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None] | None) -> Iterator[None]:
     """Hold a lock that other processes wait for, and that ends with this process at the latest."""
     with path.open("w") as file:
         try:

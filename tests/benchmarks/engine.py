@@ -24,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from ray import tune
 
 from masll import VARIANTS
+from masll.data.store import DataOptions
 from masll.training import EpochResult
 from tuning import engine
 from tuning.dashboard import DashboardFile
@@ -89,7 +90,7 @@ def this_engine(trials: int) -> Cost:
         for variant in VARIANTS
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        job = Job("", folder, REPORTS, 1, 32, False, 1)
+        job = Job(DataOptions(), "", folder, REPORTS, 1, 32, False, 1)
         rows = StudyRows(Path(folder), DEFAULT_SPACE)
         ends: list[float] = []
         dashboard = DashboardFile(Path(folder), plan)

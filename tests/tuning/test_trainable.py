@@ -1,12 +1,16 @@
 """A worker, without Ray around it: what it opens, and how it goes on."""
 
+import dataclasses
 import json
+import platform
 import shutil
 from pathlib import Path
 
 import pytest
 
-from masll.data import find_source, open_store
+from masll.data import ImageStore, find_source, open_store
+from masll.data.store import DataOptions
+from masll.errors import InputError
 from tests.support import TINY_BACKBONE
 from tuning.plan import Arm, Trial
 from tuning.trainable import PROGRESS, Job, Progress, TrialWorker
@@ -15,12 +19,19 @@ ARM = Arm("concat-fusion", TINY_BACKBONE)
 
 
 @pytest.fixture
-def job(isic_master, tmp_path) -> Job:
-    store = open_store(find_source(str(isic_master)), 48, cache=tmp_path)
+def store(isic_master, tmp_path, monkeypatch) -> ImageStore:
+    """That of this machine."""
+    monkeypatch.setenv("MASLL_CACHE", str(tmp_path / "cache"))
+    return open_store(find_source(str(isic_master)), 48)
+
+
+@pytest.fixture
+def job(isic_master, store, tmp_path) -> Job:
     (tmp_path / "study").mkdir()
     spec = {"schema_version": 1, "data": {}, "options": {}}
     (tmp_path / "study" / "spec.json").write_text(json.dumps(spec))
-    return Job(str(store.folder), str(tmp_path / "study"), 3, 8, 32, False, 1)
+    data = DataOptions(str(isic_master), 48)
+    return Job(data, store.index["fingerprint"], str(tmp_path / "study"), 3, 8, 32, False, 1)
 
 
 def worker(job: Job, trial: Trial) -> TrialWorker:
@@ -39,18 +50,28 @@ def trial(stage: str) -> Trial:
     return Trial(ARM, stage, 0, 1, {"lr": 0.01, "threshold_scale": 1.0})
 
 
-def test_a_search_trial_never_opens_a_file_of_the_test_set(job):
-    for path in Path(job.store).glob("test*"):
+def test_a_search_trial_never_opens_a_file_of_the_test_set(job, store):
+    begun = {stage: worker(job, trial(stage)) for stage in ("search", "confirm")}
+    for path in store.folder.glob("test*"):  # their checksums were compared before
         path.unlink()
-    progress = run(worker(job, trial("search")))
+    progress = run(begun["search"])
     assert [made.split for made in progress.predictions] == ["validation"]
     with pytest.raises(FileNotFoundError, match="test"):
-        run(worker(job, trial("confirm")))
+        run(begun["confirm"])
 
 
-def test_no_other_file_of_the_store_says_anything_of_test_images(job):
-    ids = json.loads(Path(job.store, "test.json").read_text())["ids"]
-    for path in Path(job.store).iterdir():
+def test_a_node_with_other_images_fails_the_trial_and_names_itself(job):
+    other = dataclasses.replace(job, fingerprint="0" * 64)
+    with pytest.raises(InputError, match=f"node {platform.node()}: .* not those the study began"):
+        worker(other, trial("search"))
+    nowhere = dataclasses.replace(job, data=DataOptions("nowhere", 48))
+    with pytest.raises(InputError, match=f"node {platform.node()}: no data folder 'nowhere'"):
+        worker(nowhere, trial("search"))
+
+
+def test_no_other_file_of_the_store_says_anything_of_test_images(store):
+    ids = json.loads((store.folder / "test.json").read_text())["ids"]
+    for path in store.folder.iterdir():
         if not path.name.startswith("test"):
             assert ids[0].encode() not in path.read_bytes(), path
 

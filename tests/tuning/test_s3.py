@@ -1,0 +1,166 @@
+"""A study that lies on S3, with its data there too: the same command, the same trials."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from masll import load_model
+from masll.places import file_system, place
+from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error
+from tuning.cases import Cases, read_cases, write_folds
+from tuning.lease import lease_holder
+from tuning.unfinished import Unfinished
+
+VARIANTS = ("baseline", "gated-fusion")
+SMALL = (
+    f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 --trials 2 "
+    f"--epochs 3 --seeds 2 --batch-size 8 --num-gpus 0 --scheduler none --variants {VARIANTS[0]} "
+    f"{VARIANTS[1]}"
+).split()
+EXPECTED_IDS = sorted(
+    f"{variant}.{TINY_BACKBONE}.{stage}.{number:04d}"
+    for variant in VARIANTS
+    for stage in ("search", "confirm")
+    for number in range(2)
+)
+
+
+class Machine:
+    """A working directory and a cache of its own; what it shares with another is S3 alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.environment = {
+            **os.environ,
+            "MASLL_CACHE": str(folder / "cache"),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self, module: str, *arguments: object) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)], cwd=self.folder,
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def search(self, *arguments: object) -> Iterator[subprocess.Popen]:
+        """A search that does not outlive the test."""
+        process = self.start("tuning.search", *arguments)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def run(self, module: str, *arguments: object) -> subprocess.CompletedProcess:
+        process = self.start(module, *arguments)
+        output, errors = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def wait_for_trials(study, count: int, process: subprocess.Popen) -> list[str]:
+    for _ in range(1200):
+        done = [path.stem for path in (study / "trials").glob("*.parquet")]
+        if len(done) >= count:
+            return done
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError(f"no {count} trials in two minutes")
+
+
+@pytest.mark.slow
+def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one(
+    s3, isic_master, tmp_path
+):
+    s3.make_bucket("lab")
+    s3.put_folder(isic_master, "lab/isic")
+    study = place("s3://lab/studies/small")
+    first, second = Machine(tmp_path / "first"), Machine(tmp_path / "second")
+    with first.search("--study", study, "--data", "s3://lab/isic", *SMALL) as process:
+        wait_for_trials(study, 1, process)
+        held = second.run("tuning.search", "--study", study, "--resume")
+        assert_one_line_error(held, str(study), f"held by process {process.pid} on", "wait")
+        os.kill(process.pid, signal.SIGKILL)
+    kept = {path: path.read_bytes() for path in (study / "trials").glob("*.parquet")}
+    assert 1 <= len(kept) < len(EXPECTED_IDS)
+    looked = second.run("tuning.status", study)
+    assert looked.returncode == 0 and "stopped; go on with --resume" in looked.stdout
+    for begun in Unfinished(study).all():
+        assert f"{begun.trial.trial_id}: {begun.epochs} of 3 epochs" in looked.stdout
+
+    with second.search("--study", study, "--resume") as process:
+        while lease_holder(study) is None:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        followed = first.run("tuning.status", study, "--follow")
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert followed.returncode == 0, followed.stderr
+    shown = [line for line in followed.stdout.splitlines() if line.startswith(f"study {study}")]
+    assert f"runs: process {process.pid} on" in shown[0] and shown[-1].endswith("; done")
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    trials = pd.concat(
+        pd.read_parquet(path.key, filesystem=file_system())
+        for path in (study / "trials").glob("*.parquet")
+    )
+    assert sorted(trials["trial_id"]) == EXPECTED_IDS
+    assert set(trials["status"]) == {"completed"} and set(trials["epochs"]) == {3}
+    assert f"report  {study}/report" in output
+
+    names = {stored.name for stored in study.listed()}
+    assert {"spec.json", "test-set.jsonl", "optuna.journal"} <= names
+    assert not [name for name in names if name.startswith("running/") or name == ".lock"]
+    lines = (study / "test-set.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["trial_id"] for line in lines) == [
+        name for name in EXPECTED_IDS if "confirm" in name
+    ]
+    assert len(json.loads((study / "spec.json").read_text())["runs"]) == 1, "the killed has none"
+
+    reported = first.run("ablations.report", study)
+    assert reported.returncode == 0, reported.stderr
+    written = {path.name for path in (study / "report").glob("*")}
+    assert {"ablation.md", "ablation.csv", "roc.png", "summary.html", "summary.ipynb"} <= written
+    assert str(study) in (study / "report" / "summary.ipynb").read_text()
+    model = study / "models" / f"gated-fusion/{TINY_BACKBONE}" / "seed-1"
+    assert load_model(str(model)).config.variant == "gated-fusion"
+    image = next((isic_master / "ISIC-2017_Test_v2_Data").iterdir())
+    predicted = first.run("masll.predict", "--model", model, "--format", "csv", image)
+    row = trials[(trials["stage"] == "confirm") & (trials["seed"] == 1)]
+    assert predicted.returncode == 0 and len(row) == 2 and image.name in predicted.stdout
+
+
+def test_what_is_wrong_with_the_place_is_one_line_before_anything_starts(s3, tmp_path):
+    machine = Machine(tmp_path / "machine")
+    s3.make_bucket("used")
+    s3.ask("PUT", "/used/study/notes.txt", b"of somebody")
+    for study, words in {
+        "s3://nowhere/study": ("s3://nowhere/study", "there is no bucket 'nowhere'"),
+        "s3://used/study": ("s3://used/study is not empty", "--resume"),
+        "s3://": ("'s3://' names no bucket",),
+    }.items():
+        assert_one_line_error(machine.run("tuning.search", "--study", study, *SMALL), *words)
+    assert_one_line_error(machine.run("tuning.status", "s3://used/none"), "no study in")
+    assert_one_line_error(machine.run("ablations.report", "s3://used/none"), "no study folder")
+    machine.environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
+    away = machine.run("tuning.search", "--study", "s3://used/new", *SMALL)
+    assert_one_line_error(away, "s3://used/new", "the endpoint is not reachable")
+    assert not (tmp_path / "machine" / "cache").exists(), "no image was prepared for it"
+
+
+def test_folds_are_read_back_from_either_kind_of_place(s3, tmp_path):
+    s3.make_bucket("folds")
+    spec = {"data": {"left_out": {"c": ["d"]}}, "options": {"validation": "cv5"}}
+    cases = Cases({"c": ["d"]}, {"a": 0, "b, or so": 4})
+    for folder in (place("s3://folds/study"), tmp_path):
+        write_folds(folder, cases)
+        assert read_cases(folder, spec) == cases

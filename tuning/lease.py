@@ -1,0 +1,129 @@
+"""One search at a time in a study on S3, which has no locks: a lease that its holder renews.
+
+The object .lock names the holder, and when it last said that it is alive. It is taken over once it
+has not been renewed for some minutes, or at once where its process has run on this machine and is
+dead. S3 cannot write an object only if nobody else has: who writes looks again after a moment, and
+at each renewal, and whoever does not find itself there steps back. Clocks may differ by minutes.
+"""
+
+import _thread
+import contextlib
+import datetime
+import json
+import os
+import platform
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from masll.errors import InputError
+from masll.places import S3Path
+
+NAME = ".lock"
+_RENEWED_EVERY = 20.0  # seconds
+_STALE_AFTER = 180.0
+_SETTLES = 1.0  # so long a write of somebody who has seen no lease may still be on its way
+
+
+@contextlib.contextmanager
+def hold_lease(folder: S3Path) -> Iterator[None]:
+    """Keep other searches out of a study on S3. Ctrl-C is what a lost lease looks like.
+
+    Raises:
+        InputError: another process holds it, or the place cannot be written to.
+    """
+    path = folder / NAME
+    mine = {
+        "id": uuid.uuid4().hex,
+        "process": os.getpid(),
+        "host": platform.node(),
+        "since": f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}",
+    }
+    check_lease(folder)
+    try:
+        _renew(path, mine)
+        time.sleep(_SETTLES)
+        settled = _is(path, mine)
+    except OSError as error:
+        raise InputError(f"cannot write the study {folder}: {error.strerror}") from error
+    if not settled:
+        raise held_error(folder, lease_holder(folder))
+    ends = threading.Event()
+    renewing = threading.Thread(target=_keep, args=(path, mine, ends), daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        renewing.join()
+        with contextlib.suppress(OSError):
+            if _is(path, mine):
+                path.unlink()
+
+
+def lease_holder(folder: S3Path) -> str | None:
+    """Who searches in a study now; None if nobody does."""
+    found = _read(folder / NAME)
+    if found is None or time.time() - found["renewed"] > _STALE_AFTER:
+        return None
+    if found["host"] == platform.node() and not _runs(found["process"]):
+        return None
+    return f"process {found['process']} on {found['host']}, since {found['since']}"
+
+
+def check_lease(folder: S3Path) -> None:
+    """Raise `InputError` if another process searches in a study, or S3 cannot be asked."""
+    try:
+        held = lease_holder(folder)
+    except OSError as error:
+        raise InputError(f"cannot read the study {folder}: {error.strerror}") from error
+    if held is not None:
+        raise held_error(folder, held)
+
+
+def held_error(folder: object, held: str | None) -> InputError:
+    """That a study is held, and by whom."""
+    return InputError(f"{folder} is held by {held}; wait until it ends, or stop it")
+
+
+def _keep(path: S3Path, mine: dict[str, Any], ends: threading.Event) -> None:
+    """Renew until the end; stop the search if somebody else has taken the lease."""
+    while not ends.wait(_RENEWED_EVERY):
+        with contextlib.suppress(OSError):  # S3 may be away for a while
+            found = _read(path)
+            if found is not None and found["id"] != mine["id"]:
+                print(f"another search has taken {path.parent}; stopping", file=sys.stderr)
+                _thread.interrupt_main()
+                return
+            _renew(path, mine)
+
+
+def _renew(path: S3Path, mine: dict[str, Any]) -> None:
+    path.write_bytes(json.dumps(mine | {"renewed": time.time()}).encode())
+
+
+def _is(path: S3Path, mine: dict[str, Any]) -> bool:
+    found = _read(path)
+    return found is not None and found["id"] == mine["id"]
+
+
+def _read(path: S3Path) -> dict[str, Any] | None:
+    """What the lease says; None where there is none, or none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+        return found if {"id", "process", "host", "since", "renewed"} <= set(found) else None
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # of another user
+    return True
