@@ -97,7 +97,7 @@ def survey_source(data: str) -> Source:
         from masll.data.synthetic_source import SyntheticSource
 
         return SyntheticSource()
-    if data.endswith(".csv"):
+    if data.lower().endswith(".csv"):
         from masll.data.csv_source import CsvSource
 
         return CsvSource(Path(data))
