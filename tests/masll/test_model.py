@@ -168,3 +168,13 @@ def test_images_of_a_wrong_shape_are_named():
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no readable model"):
         load_model(tmp_path)
+    save_model(build_model(tiny("baseline")), tmp_path)
+    config = tmp_path / "config.json"
+    sound = config.read_text()
+    config.write_text(sound.replace('"baseline"', '"gated-fusion"'))
+    with pytest.raises(InputError, match=r"does not fit config\.json"):
+        load_model(tmp_path)
+    for spoilt in ("{}", "[]", "{", sound.replace('"variant"', '"varaint"')):
+        config.write_text(spoilt)
+        with pytest.raises(InputError, match="holds no readable model"):
+            load_model(tmp_path)
