@@ -6,6 +6,7 @@ half the side, and the constant box that suits these very masks best.
 
 import csv
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from masll.cli import Parser, add_options, option, options_from, run
+from masll.cli import Parser, add_options, check_writable, option, options_from, run
 from masll.config import ModelConfig
 from masll.data import Split
 from masll.data.prepare import prepare
@@ -60,10 +61,16 @@ class AuditOptions:
         None, "folder of a trained model (default: ImageNet weights, untrained)", metavar="DIR"
     )
     data: str = option("synthetic", "images with lesion masks", metavar="PATH")
+    partial: bool = option(False, "leave out rows without an image and images without a row")
     split: str = option("validation", "which images", choices=("train", "validation", "test"))
     scales: tuple[float, ...] = option(SCALES, "threshold scales")
     device: str = option("auto", "auto, cpu, cuda, ...")
     out: str | None = option(None, "folder for audit.csv and audit.png", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        for scale in self.scales:
+            if not 0 < scale < math.inf:
+                raise InputError(f"--scales must be above 0, got {scale:g}")
 
 
 @torch.inference_mode()
@@ -181,6 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(parser, ModelConfig, skip=no_part_in_localization, suppress_defaults=True)
     namespace = parser.parse_args(arguments)
     asked = options_from(namespace, AuditOptions)
+    if asked.out is not None:
+        check_writable("--out", Path(asked.out))
     names = {field.name for field in dataclasses.fields(ModelConfig)}
     given = {name: value for name, value in vars(namespace).items() if name in names}
     if asked.model is not None:
@@ -194,8 +203,10 @@ def main(arguments: list[str] | None = None) -> int:
         model.config = dataclasses.replace(model.config, **given)
     else:
         model = build_model(ModelConfig(**given))
-    store = prepare(DataOptions(asked.data, fit=model.fit), model.source_size)
-    rows = audit(model.to(find_device(asked.device)), store.split(asked.split), asked.scales)
+    device = find_device(asked.device)
+    options = DataOptions(asked.data, fit=model.fit, partial=asked.partial)
+    store = prepare(options, model.source_size)
+    rows = audit(model.to(device), store.split(asked.split), asked.scales)
     print("box             IoU  lesion inside  box is lesion  area  fallback")
     for row in rows:
         rate = "       -" if row.fallback_rate is None else f"{row.fallback_rate:8.3f}"

@@ -118,7 +118,8 @@ def imagenet_weights(name: str) -> Mapping[str, Tensor]:
         tried = f"the package {package} (not installed)" if package else "no package carries them"
         raise InputError(
             f"no ImageNet weights for {name}: {tried}; timm's cache and hub: "
-            f"{type(error).__name__}; name a file with --weights, or go on with --no-pretrained"
+            f"{type(error).__name__}; go on with --no-pretrained, or name a file with --weights of "
+            "masll.train"
         ) from error
 
 

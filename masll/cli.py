@@ -12,6 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from masll.errors import InputError
@@ -62,6 +63,14 @@ def check_choice(thing: str, value: str, choices: Collection[str]) -> None:
     if value not in choices:
         known = ", ".join(choices)
         raise InputError(f"unknown {thing} '{value}'{suggestion(value, choices)}; one of: {known}")
+
+
+def check_writable(flag: str, folder: Path) -> None:
+    """Raise `InputError` unless a folder can be written to, or made; changes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "cannot be written to" if there.is_dir() else "is no folder"
+        raise InputError(f"{flag} {folder}: {there} {why}; name another folder")
 
 
 def add_options(

@@ -72,6 +72,8 @@ class TrainConfig:
                 raise InputError(f"{name.replace('_', ' ')} must be positive, got {value}")
         if self.seed < 0:
             raise InputError(f"seed must be 0 or more, got {self.seed}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight decay must be 0 or more, got {self.weight_decay}")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup must be a share from 0 to below 1, got {self.warmup}")
         if not 0 <= self.label_smoothing < 1:

@@ -189,12 +189,18 @@ def load_model(folder: str | Place) -> Masll:
         with local_copy(folder) as here:
             config = json.loads((here / "config.json").read_text())
             weights = safetensors.torch.load_file(here / "model.safetensors")
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        source_size, fit = config.pop("source_size"), config.pop("fit", "squash")
+        config = ModelConfig(**{**config, "pretrained": False, "weights": None})
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{folder} holds no readable model: {error}; name a models/ folder"
         ) from error
-    source_size, fit = config.pop("source_size"), config.pop("fit", "squash")
-    model = Masll(ModelConfig(**{**config, "pretrained": False, "weights": None}))
+    model = build_model(config)
     model.source_size, model.fit = source_size, fit
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{folder}: model.safetensors does not fit config.json; name another folder"
+        ) from error
     return model.eval()

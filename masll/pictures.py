@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from masll.data.reading import frame_of, to_square
-from masll.localization import threshold_mask
+from masll.localization import keep_largest, threshold_mask
 from masll.model import Masll
 
 _LINE = (64, 224, 208)  # turquoise: far from skin and lesion, for colour-blind readers too
@@ -40,6 +40,8 @@ def draw_view(
     box: Sequence[float] | None,
     activation: npt.NDArray[np.float32] | None,
     threshold_scale: float,
+    *,
+    largest_component: bool = False,
     side: int = 256,
 ) -> Image.Image:
     """What the network looked at: image with box, activation map, mask, crop, side by side.
@@ -47,6 +49,7 @@ def draw_view(
     Args:
         box: x0, y0, x1, y1 as shares of the image; None without SLL, as is the map.
         activation: (H, W) >= 0.
+        largest_component: whether the box bounds the mask's largest component only.
         side: of each panel in pixels.
     """
     square = image.resize((side, side), Image.Resampling.BICUBIC)
@@ -58,7 +61,8 @@ def draw_view(
             (corners[0], corners[1], corners[2] - 1, corners[3] - 1), outline=_LINE, width=3
         )
         heat = activation / max(float(activation.max()), 1e-12)
-        mask = threshold_mask(torch.from_numpy(activation)[None], threshold_scale)[0].numpy()
+        found = threshold_mask(torch.from_numpy(activation)[None], threshold_scale)  # (1, H, W)
+        mask = (keep_largest(found) if largest_component else found)[0].numpy()
         width, height = image.size
         crop = image.crop(
             (round(box[0] * width), round(box[1] * height),

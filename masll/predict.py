@@ -4,12 +4,16 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from PIL import Image
 
-from masll.cli import Parser, run
+from masll.cli import Parser, check_writable, run
 from masll.data.reading import read_rgb, to_square
 from masll.errors import InputError
 from masll.model import Masll, load_model
@@ -23,6 +27,7 @@ examples:
   python -m masll.predict --model studies/paper/models/gated-fusion/densenet121/seed-1 lesion.jpg
   python -m masll.predict --model DIR --format csv *.jpg > predictions.csv
   python -m masll.predict --model DIR --figure looked-at/ lesion.jpg
+      draws looked-at/lesion-view.png
 
 Boxes are shares of the image, from its upper left corner. An image that cannot be read is named
 on stderr, and the others are predicted.
@@ -45,29 +50,27 @@ def main(arguments: list[str] | None = None) -> int:
                         help="also draw what the network looked at, one PNG an image")  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     given = parser.parse_args(arguments)
+    if given.figure is not None:
+        check_writable("--figure", given.figure)
     model = load_model(given.model).to(find_device(given.device))
     if given.figure is not None:
-        try:
-            given.figure.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"cannot write into --figure {given.figure}: {error.strerror}"
-            ) from error
+        given.figure.mkdir(parents=True, exist_ok=True)
+    figures = {} if given.figure is None else figure_paths(given.images, given.figure)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(given.images), _BATCH):
-        rows += predict_files(model, given.images[start : start + _BATCH], given.figure)
+        rows += predict_files(model, given.images[start : start + _BATCH], figures)
     print(_formatted(rows, given.format), end="")
     return 0 if len(rows) == len(given.images) else 1
 
 
 @torch.inference_mode()
 def predict_files(
-    model: Masll, paths: list[Path], figures: Path | None = None
+    model: Masll, paths: list[Path], figures: Mapping[Path, Path] = MappingProxyType({})
 ) -> list[dict[str, Any]]:
     """Predict some image files at once.
 
     Args:
-        figures: folder for a picture of what the network looked at, one PNG an image.
+        figures: where to draw what the network looked at, by image file (see `figure_paths`).
 
     Returns:
         A row for each file that could be read: image, probability, and x0, y0, x1, y1 as shares of
@@ -91,15 +94,36 @@ def predict_files(
         box = None if boxes is None else box_on_image(boxes[i], image, model.fit)
         corners = dict(zip(_COLUMNS[2:], box or 4 * (None,), strict=True))
         rows.append({"image": str(path), "probability": probabilities[i], **corners})
-        if figures is not None:
+        if path in figures:
             maps = out.activation_map
             activation = None if maps is None else maps[i].float().cpu().numpy()
             seen, box = image, None if boxes is None else boxes[i]
             if model.fit != "squash":
                 seen = to_square(image, max(image.size), model.fit)
-            view = draw_view(seen, probabilities[i], box, activation, model.config.threshold_scale)
-            view.save(figures / f"{path.stem}.png")
+            view = draw_view(
+                seen, probabilities[i], box, activation, model.config.threshold_scale,
+                largest_component=model.config.largest_component,
+            )  # fmt: skip
+            _save(view, figures[path])
     return rows
+
+
+def figure_paths(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """A PNG in `folder` for each image file: of its own, and never one of the images."""
+    placed: dict[Path, Path] = {}
+    named: Counter[str] = Counter()
+    for image in dict.fromkeys(images):
+        named[image.stem] += 1
+        number = f"-{named[image.stem]}" * (named[image.stem] > 1)  # the name comes again
+        placed[image] = folder / f"{image.stem}-view{number}.png"
+    return placed
+
+
+def _save(view: Image.Image, path: Path) -> None:
+    try:
+        view.save(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _formatted(rows: list[dict[str, Any]], style: str) -> str:

@@ -2,13 +2,14 @@
 
 import csv
 import dataclasses
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from masll.cli import Parser, add_options, option, options_from, run
+from masll.cli import Parser, add_options, check_writable, option, options_from, run
 from masll.config import ModelConfig, TrainConfig
 from masll.data.prepare import prepare
 from masll.data.store import DataOptions
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not asked.out:
         raise InputError("--out DIR is needed: the folder that the model goes to")
     folder = Path(asked.out)
+    check_writable("--out", folder)
     state_file = folder / "training.pt"
     if not asked.resume and folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; add --resume, or name another folder")
@@ -53,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     source_size = asked.source_size or 2 * model_config.image_size
     if source_size < model_config.image_size:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
+    device = find_device(asked.device)
     store = prepare(asked, source_size)
     train, validation = store.split("train"), store.split("validation")
     question = {
@@ -61,10 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
         "fingerprint": store.index["fingerprint"],
         "source_size": source_size,
     }
-    trainer = Trainer(model_config, train_config, train, validation, find_device(asked.device))
+    trainer = Trainer(model_config, train_config, train, validation, device)
     results: list[EpochResult] = []
     if asked.resume:
-        state = torch.load(state_file, weights_only=True)
+        try:
+            state = torch.load(state_file, weights_only=True, map_location="cpu")
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise InputError(
+                f"cannot read {state_file}: {type(error).__name__}; start again in another folder"
+            ) from error
         if state["question"] != question:
             raise InputError(f"the run in {folder} was asked something else; repeat its options")
         trainer.load_state_dict(state["trainer"])

@@ -109,7 +109,7 @@ class ProgressView:
         searches = plan.trials - plan.count("search") if plan.searching else 0
         searched = [len(f.curve) for f in plan.finished if f.stage == "search"]
         epochs = sum(searched) / len(searched) if searched else plan.epochs
-        confirms = plan.seeds - plan.count("confirm")
+        confirms = max(0, plan.seeds - plan.count("confirm"))  # below 0 when confirmed again
         return (searches * epochs + confirms * plan.epochs) * per_epoch / max(1, self.there)
 
 

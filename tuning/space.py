@@ -7,6 +7,7 @@ nothing but the space.
 
 import dataclasses
 import tomllib
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,10 @@ def load_space(path: str | None) -> Space:
         return DEFAULT_SPACE
     try:
         tables = tomllib.loads(Path(path).read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot read --space {path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read --space {path}: {error.strerror}") from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise InputError(f"--space {path} is no TOML file: {error}") from error
     space = {parameter.name: parameter for parameter in DEFAULT_SPACE}
     for name, table in tables.items():
         space[name] = _parameter(path, name, table, space.get(name))
@@ -125,11 +128,14 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
     base = known or Parameter(name, "float", default=_FIELDS[name].default,
                               variants=_LOCALIZING if name in _SLL_ONLY else VARIANTS)  # fmt: skip
     parameter = dataclasses.replace(base, **values)
+    if not isinstance(parameter.variants, tuple):
+        raise InputError(f"{where}: variants must be a list, got '{parameter.variants}'")
     for variant in parameter.variants:
         if variant not in VARIANTS:
             raise InputError(f"{where}: unknown variant '{variant}'{suggestion(variant, VARIANTS)}")
     if parameter.type not in ("float", "int", "choice"):
         raise InputError(f"{where}: type must be float, int or choice, got '{parameter.type}'")
+    _check_values(where, parameter)
     try:
         distribution = parameter.distribution
         inside = distribution._contains(distribution.to_internal_repr(parameter.default))
@@ -140,6 +146,25 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
             f"{where}: the first trial's value {parameter.default!r} is outside; give a 'default'"
         )
     return parameter
+
+
+def _check_values(where: str, parameter: Parameter) -> None:
+    """Raise `InputError` for a bound or choice that the library itself would refuse in a trial."""
+    config: Any = ModelConfig if parameter.name in _MODEL_FIELDS else TrainConfig
+    kind = typing.get_type_hints(config)[parameter.name]
+    if parameter.type == "float" and kind is not float:
+        raise InputError(f"{where}: type must be {'int' if kind is int else 'choice'}, got 'float'")
+    for value in parameter.choices or (parameter.low, parameter.high):
+        if value is None:  # a bound that is missing, which the distribution says
+            continue
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        if not fits or (parameter.type == "int" and type(value) is not int):
+            wanted = "int" if parameter.type == "int" else kind.__name__
+            raise InputError(f"{where}: {value!r} must be of type {wanted}")
+        try:
+            config(**{parameter.name: value})
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
 
 
 def of_variant(space: Space, variant: str) -> Space:

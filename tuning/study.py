@@ -181,7 +181,7 @@ def resumed_options(spec: dict[str, Any], given: dict[str, Any]) -> tuple[Search
     """
     asked = spec["options"]
     for name, value in given.items():
-        if name in _NOT_ASKED or name in ("preset", "space"):
+        if name in _NOT_ASKED or name == "space":
             continue
         was = tuple(asked[name]) if isinstance(asked[name], list) else asked[name]
         flag = f"--{name.replace('_', '-')}"
@@ -196,7 +196,6 @@ def resumed_options(spec: dict[str, Any], given: dict[str, Any]) -> tuple[Search
         raise InputError("--space cannot change on resuming; leave it out, or start another study")
     space = tuple(_parameter(stored) for stored in asked["space"])
     kept = {k: tuple(v) if isinstance(v, list) else v for k, v in asked.items() if k != "space"}
-    given = {k: v for k, v in given.items() if k != "preset"}
     return SearchOptions(**{**kept, **given}), space
 
 

@@ -31,7 +31,7 @@ def fetch(data: str, belongs: Callable[[str], bool]) -> Path:
     source = place(data)
     assert isinstance(source, S3Path)
     check_bucket(source)
-    folder = source.parent if data.endswith(".csv") else source
+    folder = source.parent if data.lower().endswith(".csv") else source
     name = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     here = default_cache() / "fetched" / name
     try:

@@ -107,4 +107,4 @@ def survey_source(data: str) -> Source:
         from masll.data.fetch import fetch
 
         path = fetch(data, is_official)
-    return CsvSource(path) if data.endswith(".csv") else Isic2017(path)
+    return CsvSource(path) if data.lower().endswith(".csv") else Isic2017(path)

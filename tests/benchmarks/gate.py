@@ -60,9 +60,9 @@ def losses(arm: str, rate: float, steps: int, backbone: str, store) -> list[floa
     curve = []
     for _ in range(steps):
         chosen = torch.randint(len(train), (15,), generator=draws).numpy()
-        images = (torch.from_numpy(train.images[chosen]).permute(0, 3, 1, 2) / 255 - mean) / std
+        images = (torch.from_numpy(train.images[chosen]) / 255 - mean) / std
         labels = torch.from_numpy(train.labels[chosen])
-        turned = turn(images.contiguous(), random_turns(len(images), draws))
+        turned = turn(images, random_turns(len(images), draws))
         loss = classification_loss(model(turned), labels)
         optimizer.zero_grad()
         loss.backward()

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from masll import InputError, ModelConfig, build_model
-from masll.audit import audit, best_constant_box, box_iou
+from masll.audit import AuditOptions, audit, best_constant_box, box_iou
 from masll.data import find_source, open_store
 from masll.localization import activation_map, resize
-from tests.support import TINY_BACKBONE, run_module
+from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,26 @@ def test_images_without_masks_are_refused(model, split):
 
     with pytest.raises(InputError, match="no lesion masks"):
         audit(model, dataclasses.replace(split, masks=None))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_a_scale_that_means_nothing_is_refused(scale):
+    with pytest.raises(InputError, match="--scales must be above 0"):
+        AuditOptions(scales=(1.0, scale))
+
+
+@pytest.mark.slow
+def test_the_command_leaves_out_what_is_not_there_on_demand(isic_folder, cache, tmp_path):
+    (isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg").unlink()
+    arguments = ("--data", isic_folder, "--backbone", TINY_BACKBONE, "--no-pretrained",
+                 "--image-size", 32, "--scales", 1)  # fmt: skip
+    refused = run_module("masll.audit", *arguments, cache=cache)
+    assert_one_line_error(refused, "ISIC_0000030", "--partial")
+    taken = run_module("masll.audit", *arguments, "--partial", cache=cache)
+    assert taken.returncode == 0 and "11 validation images" in taken.stdout, taken.stderr
+    (tmp_path / "file").write_text("")
+    out = run_module("masll.audit", *arguments, "--out", tmp_path / "file", cache=cache)
+    assert_one_line_error(out, "--out", "is no folder")
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from masll.data.reading import read_rgb
 from masll.data.synthetic import synthesize
 from masll.model import save_model
 from masll.pictures import as_input
+from masll.predict import figure_paths, predict_files
 from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
 
 
@@ -97,7 +98,7 @@ def test_the_command_predicts_what_it_can_and_names_the_rest(tmp_path, model_fol
         assert 0 <= float(row["x0"]) < float(row["x1"]) <= 1
         assert 0 <= float(row["y0"]) < float(row["y1"]) <= 1
     for name in good:
-        with Image.open(tmp_path / "figures" / f"{name.split('.')[0]}.png") as figure:
+        with Image.open(tmp_path / "figures" / f"{name.split('.')[0]}-view.png") as figure:
             assert figure.width == 4 * 256
 
     alone = run_module(
@@ -106,6 +107,21 @@ def test_the_command_predicts_what_it_can_and_names_the_rest(tmp_path, model_fol
     assert alone.returncode == 0
     (row,) = json.loads(alone.stdout)
     assert row["probability"] == pytest.approx(float(rows[0]["probability"]), abs=1e-5)
+
+
+def test_each_image_has_a_figure_of_its_own_and_none_is_drawn_over_an_image(
+    tmp_path, model_folder, lesion
+):
+    files = [tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "other" / "a.png"]
+    files[2].parent.mkdir()
+    for number, path in enumerate(files):
+        lesion.rotate(90 * number).save(path)
+    before = [path.read_bytes() for path in files]
+    figures = figure_paths([*files, files[0]], tmp_path)
+    rows = predict_files(load_model(model_folder), files, figures)
+    assert [row["image"] for row in rows] == [str(path) for path in files]
+    assert [path.read_bytes() for path in files] == before
+    assert len({figures[path].read_bytes() for path in files}) == 3
 
 
 @pytest.mark.slow

@@ -57,6 +57,7 @@ def test_bad_input_is_one_line(isic_master, cache, tmp_path):
     for arguments, word in [
         (["--out", tmp_path / "full"], "is not empty"),
         (["--out", tmp_path / "new", "--resume"], "no run to resume"),
+        (["--out", tmp_path / "full" / "file"], "is no folder"),
         (["--out", tmp_path / "new", "--lr", "-1"], "lr must be positive"),
         (["--out", tmp_path / "new", "--source-size", 16], "--source-size 16"),
         ([], "--out"),

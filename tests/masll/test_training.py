@@ -138,6 +138,7 @@ def test_augmentation_turns_and_mirrors_and_nothing_else():
         ({"epochs": 0}, "epochs must be positive"),
         ({"optimizer": "sdg"}, "did you mean 'sgd'"),
         ({"warmup": 1.0}, "got 1.0"),
+        ({"weight_decay": -1.0}, "got -1.0"),
     ],
 )
 def test_bad_settings_are_named(settings, words):

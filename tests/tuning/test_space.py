@@ -106,12 +106,27 @@ def test_parameters_go_to_the_model_or_to_the_training():
         ("[lr]\nvariants = ['base-line']", r"did you mean 'baseline'"),
         ("[warmup]\ntype = 'float'", r"\[warmup\]"),
         ("lr = 3", r"must be a table"),
-        ("[lr", "cannot read --space"),
+        ("[lr", "space.toml is no TOML file"),
+        ("[lr]\nvariants = 'baseline'", r"\[lr\].*must be a list"),
+        ("[lr]\nlow = true", r"\[lr\].*True must be of type float"),
+        ("[lr]\nhigh = 'much'", r"\[lr\].*'much' must be of type float"),
+        ("[threshold_scale]\nlow = -1.0", r"\[threshold_scale\].*must be positive, got -1"),
+        ("[batch_size]\nlow = 8\nhigh = 32", r"\[batch_size\].*type must be int"),
+        ("[batch_size]\ntype = 'int'\nlow = 8.5\nhigh = 32", r"8.5 must be of type int"),
+        ("[square_box]\nlow = 0\nhigh = 1", r"\[square_box\].*type must be choice"),
+        ("[optimizer]\ntype = 'choice'\nchoices = ['sgd', 'adam']", r"'adam'.*'adamw'"),
+        ("[largest_component]\ntype = 'choice'\nchoices = [0, 1]", r"0 must be of type bool"),
     ],
 )
 def test_mistakes_are_named_before_anything_starts(write, text, words):
     with pytest.raises(InputError, match=words):
         load_space(write(text))
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "space.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"space\.toml is no TOML"):
+        load_space(str(tmp_path / "space.toml"))
 
 
 def test_a_missing_file_is_named():

@@ -95,6 +95,10 @@ def test_a_faulty_row_is_named(table, old, new, words):
         assert word in str(caught.value)
 
 
+def test_the_ending_of_a_table_may_be_in_capitals(table):
+    assert find_source(str(table.rename(table.with_suffix(".CSV")))).name == table.stem
+
+
 def test_a_missing_or_empty_table_is_named(table, tmp_path):
     with pytest.raises(InputError, match=r"none\.csv: No such file"):
         find_source(str(tmp_path / "none.csv"))
