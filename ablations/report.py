@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -50,7 +51,7 @@ def write_report(
     for wanted in formats:
         check_choice("format", wanted, FORMATS)
     if not isinstance(study, Study):
-        study = read_study(study)
+        study = read_study(study, search_predictions=False)
     table = ablation_table(study)
     beside = tables_beside(study, table, prevalence)
     folder = study.path / "report"
@@ -64,15 +65,19 @@ def write_report(
         texts["ablation.tex"] = as_latex(table)
         texts |= {f"{part.name}.tex": latex(part.cells) for part in beside}
     written = [write_whole(folder / name, text) for name, text in texts.items()]
-    if "figures" in formats:
-        from ablations.figures import write_figures  # seconds to import
+    with ThreadPoolExecutor(1) as beside_figures:
+        if "html" in formats:
+            from ablations.summary import write_page  # seconds to import
 
-        folder.mkdir(exist_ok=True)
-        written += write_figures(study, table, folder)
-    if "html" in formats:
-        from ablations.summary import write_page  # so is a notebook's kernel
+            # A process of its own runs the notebook: it takes a core while this one draws.
+            page = beside_figures.submit(write_page, study.path, folder, prevalence)
+        if "figures" in formats:
+            from ablations.figures import write_figures
 
-        written += write_page(study.path, folder, prevalence)
+            folder.mkdir(exist_ok=True)
+            written += write_figures(study, table, folder)
+        if "html" in formats:
+            written += page.result()
     return written
 
 
@@ -104,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
                         help="of melanoma where the network would be used, for PPV and NPV "
                              "(default: that of the test set)")  # fmt: skip
     given = parser.parse_args(arguments)
-    study = read_study(given.study)
+    study = read_study(given.study, search_predictions=False)
     written = write_report(study, given.format, given.prevalence)
     console = Console()
     print_report(study, console)

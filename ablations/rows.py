@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from masll.errors import InputError
 from masll.variants import VARIANTS
@@ -51,7 +53,7 @@ class Study:
         others.sort(key=lambda row: (row.backbone, order.get(row.variant, len(order)), row.arm))
         return asked + [row.arm for row in others]
 
-    @property
+    @cached_property
     def confirmed(self) -> pd.DataFrame:
         """The rows in trials of the confirm trials that completed, of each arm's last confirmation.
 
@@ -68,20 +70,27 @@ class Study:
         confirms = self.trials[self.trials["stage"] == "confirm"]
         return confirms.groupby("arm")["confirmation"].max().astype(int).to_dict()
 
-    @property
+    @cached_property
     def test_predictions(self) -> pd.DataFrame:
         """The predictions of the confirmed models on the test set."""
         of_confirmed = self.predictions["trial_id"].isin(self.confirmed["trial_id"])
         return self.predictions[of_confirmed & (self.predictions["split"] == "test")]
 
 
-def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = None) -> Study:
+def read_study(
+    path: str | Path,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    *,
+    search_predictions: bool = True,
+) -> Study:
     """Read a study that has finished, was stopped, or is still running.
 
     Args:
         path: the study's folder.
         columns: folder name to the columns to read of it, such as `REQUIRED`; every column of a
             folder that is not named.
+        search_predictions: whether to read those of search trials, by far the most; tables and
+            figures need those of the confirmed models alone.
 
     Raises:
         InputError: no such folder, nothing of a study in it, a file that cannot be read or lacks
@@ -91,8 +100,10 @@ def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = N
     if not path.is_dir():
         raise InputError(f"no study folder '{path}'; name one that tuning.search has made")
     spec = _read_spec(path / "spec.json")
-    trials, epochs, predictions = (_read(path / kind, (columns or {}).get(kind))
-                                   for kind in REQUIRED)  # fmt: skip
+    columns = columns or {}
+    trials, epochs = (_read(path / kind, columns.get(kind)) for kind in ("trials", "epochs"))
+    stage = None if search_predictions else "confirm"
+    predictions = _read(path / "predictions", columns.get("predictions"), stage)
     if trials.empty and not (spec or {}).get("arms"):
         raise InputError(f"{path}/trials has no finished trial; wait for one, or name a study")
     # A killed run may leave rows of a trial that never came to its end.
@@ -111,35 +122,52 @@ def read_study(path: str | Path, columns: Mapping[str, Sequence[str]] | None = N
     )
 
 
-def _read(folder: Path, columns: Sequence[str] | None) -> pd.DataFrame:
-    """All rows of the folder's files; none where it has no file yet."""
+def _read(
+    folder: Path, columns: Sequence[str] | None, stage: str | None = None
+) -> pd.DataFrame:
+    """All rows of the folder's files, or those of a stage; none where it has no file yet."""
     required = REQUIRED[folder.name]
     # Like pandas and Arrow, pass over files that begin with a dot or an underscore.
     files = sorted(f for f in folder.glob("*.parquet") if not f.name.startswith((".", "_")))
+    nothing = pd.DataFrame(columns=list(required))
     if not files:
-        return pd.DataFrame(columns=list(required))
+        return nothing
+    wanted = None if columns is None else [*required, *columns, *_IF_THERE.get(folder.name, ())]
+    tables = []
     at = files[0]  # what an error is to be laid on
     try:
-        dataset = pyarrow.dataset.dataset(files, format="parquet")
-        schemas = []
-        for at, fragment in zip(files, dataset.get_fragments(), strict=True):
-            schemas.append(fragment.physical_schema)
-            # Arrow would fill the column of this one file with nulls, and say nothing.
-            for column in required:
-                if column not in schemas[-1].names:
-                    raise InputError(f"{at} has no column '{column}'; was it made by this tool?")
+        # One by one: a search leaves thousands of small files, and a dataset of them takes twice
+        # the time.
+        for at in files:
+            with pq.ParquetFile(at) as file:
+                names = file.schema_arrow.names
+                # Arrow would fill the column of this one file with nulls, and say nothing.
+                for column in required:
+                    if column not in names:
+                        raise InputError(f"{at} has no column '{column}'; was it made by this tool?")
+                if stage is None or _may_hold(file, names.index("stage"), stage):
+                    tables.append(file.read(wanted, use_threads=False))
+        if not tables:
+            return nothing
         at = folder
         # A column may be null throughout a file, and typed in the next.
-        unified = pa.unify_schemas(schemas, promote_options="permissive")
+        rows = pa.concat_tables(tables, promote_options="permissive")
         for column in columns or ():
-            if column not in unified.names:
+            if column not in rows.column_names:
                 raise InputError(f"{folder} has no column '{column}'; leave it out")
-        if_there = [name for name in _IF_THERE.get(folder.name, ()) if name in unified.names]
-        wanted = None if columns is None else [*dict.fromkeys([*required, *columns, *if_there])]
-        return dataset.replace_schema(unified).to_table(columns=wanted).to_pandas()
+        return (rows if stage is None else rows.filter(pc.field("stage") == stage)).to_pandas()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read {at}: {reason}; restore or remove it") from error
+
+
+def _may_hold(file: pq.ParquetFile, place: int, stage: str) -> bool:
+    """Whether the file may have rows of the stage, by what its end says of the column there."""
+    for group in range(file.metadata.num_row_groups):
+        known = file.metadata.row_group(group).column(place).statistics
+        if known is None or not known.has_min_max or known.min <= stage <= known.max:
+            return True
+    return False
 
 
 def _read_spec(path: Path) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ class Summary:
 
     def __init__(self, path: str | Path, prevalence: float | None = None) -> None:
         self.prevalence = prevalence
-        self.study = read_study(path)
+        self.study = read_study(path, search_predictions=False)
         self.table = ablation_table(self.study)
 
     def verdict(self) -> "Markdown":

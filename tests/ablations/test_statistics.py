@@ -339,7 +339,8 @@ def test_calibration_knows_a_right_a_shifted_and_a_too_extreme_risk():
     extreme = calibration(labels, scipy.special.expit(2 * logits))
     assert extreme.slope == pytest.approx(0.5, abs=0.03)
     assert np.isnan(calibration([1, 1], [0.2, 0.3])).all()
-    assert np.isnan(calibration([1, 0], [0.3, 0.3]).slope)
+    for scores in ([0.3, 0.3], [0.6, 0.4], [0.4, 0.6]):  # all equal, or classes that never overlap
+        assert np.isnan(calibration([1, 0], scores).slope)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(1, 4))
