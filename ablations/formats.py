@@ -53,7 +53,7 @@ def write_whole(path: Path, text: str) -> Path:
     """Write a file whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         return partial.replace(path)
     except OSError as error:

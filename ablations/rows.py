@@ -122,9 +122,7 @@ def read_study(
     )
 
 
-def _read(
-    folder: Path, columns: Sequence[str] | None, stage: str | None = None
-) -> pd.DataFrame:
+def _read(folder: Path, columns: Sequence[str] | None, stage: str | None = None) -> pd.DataFrame:
     """All rows of the folder's files, or those of a stage; none where it has no file yet."""
     required = REQUIRED[folder.name]
     # Like pandas and Arrow, pass over files that begin with a dot or an underscore.
@@ -144,7 +142,9 @@ def _read(
                 # Arrow would fill the column of this one file with nulls, and say nothing.
                 for column in required:
                     if column not in names:
-                        raise InputError(f"{at} has no column '{column}'; was it made by this tool?")
+                        raise InputError(
+                            f"{at} has no column '{column}'; was it made by this tool?"
+                        )
                 if stage is None or _may_hold(file, names.index("stage"), stage):
                     tables.append(file.read(wanted, use_threads=False))
         if not tables:

@@ -348,6 +348,20 @@ def expected_best(values: npt.ArrayLike, budget: int) -> Floats:
     return np.diff(powers, axis=1) @ ordered
 
 
+def best_quantile(values: npt.ArrayLike, budget: int, quantile: float) -> Floats:
+    """The quantile of the highest validation figure after 1, 2, ... drawn trials.
+
+    Args:
+        values: (n,) of the trials, drawn with replacement as for `expected_best`.
+        budget: most trials.
+        quantile: above 0, to 1.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    # All of k draws lie at or below the i-th smallest with probability (i / n)^k.
+    shares = quantile ** (1 / np.arange(1, budget + 1))
+    return ordered[np.ceil(shares * len(ordered) - 1e-9).astype(int) - 1]
+
+
 def _drawn_means(
     positive: npt.NDArray[np.bool_], arms: list[Floats], draws: int, seed: int
 ) -> list[Floats]:

@@ -16,6 +16,7 @@ from ablations.formats import markdown, write_whole
 from ablations.report import tables_beside
 from ablations.rows import read_study
 from ablations.tables import ablation_table, panels, remarks
+from ablations.tripod import HEADING, tripod
 
 NOTEBOOK = Path(__file__).with_name("summary.ipynb")
 _PARAMETERS = "parameters"  # the tag of the cell that names the study, as papermill has it
@@ -72,6 +73,10 @@ class Summary:
         """The tables beside the ablation table, for which the study has rows."""
         parts = tables_beside(self.study, self.table, self.prevalence)
         return _markdown("\n\n".join(part.as_markdown() for part in parts))
+
+    def reporting(self) -> "Markdown":
+        """What a paper has to say of the study; also written to report/tripod.md."""
+        return _markdown(f"## {HEADING}\n\n{tripod(self.study, self.table, level=3)}")
 
     def figures(self, names: Sequence[str]) -> "list[Image | Markdown]":
         """Pictures by their names in `ablations.figures.FIGURES`; a word where there is none."""

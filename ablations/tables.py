@@ -60,7 +60,7 @@ def seed_scores(study: Study) -> pd.DataFrame:
 
 def remarks(study: Study) -> list[str]:
     """What a reader has to know beside the table: what it shows, and what is missing or wrong."""
-    return [*_legend(study), *_reopened(study), *_missing(study), *_flawed(study),
+    return [*_legend(study), *reopened(study), *_missing(study), *_flawed(study),
             *disagreements(study)]  # fmt: skip
 
 
@@ -96,9 +96,14 @@ def panels(table: pd.DataFrame) -> list[list[Cells]]:
 
 
 def as_rich(table: pd.DataFrame) -> Table:
-    """The table for people, on a terminal: one part over the other, as 80 columns hold not all."""
+    """The table for people, on a terminal."""
+    return stacked_panels(panels(table))
+
+
+def stacked_panels(parts: list[list[Cells]]) -> Table:
+    """Parts of a table one over the other, as 80 columns hold not all."""
     stacked = Table.grid()
-    for place, part in enumerate(panels(table)):
+    for place, part in enumerate(parts):
         if place:
             stacked.add_row()
         stacked.add_row(_panel(part))
@@ -166,7 +171,7 @@ def _legend(study: Study) -> list[str]:
     return legend
 
 
-def _reopened(study: Study) -> list[str]:
+def reopened(study: Study) -> list[str]:
     """Whether the test set was opened more than once: its figures are then chosen among several."""
     return [
         f"{arm}: the test set was opened {times} times; the table shows confirmation {times}."

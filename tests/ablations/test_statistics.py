@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from ablations.statistics import (
     auc_confidence_interval,
     auc_difference,
+    best_quantile,
     calibration,
     delong_test,
     detectable_difference,
@@ -350,3 +351,14 @@ def test_the_expected_best_is_the_mean_over_all_draws(values, budget):
         for trials in range(1, budget + 1)
     ]
     assert expected_best(values, budget) == pytest.approx(brute, abs=1e-9)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(1, 4),
+       st.sampled_from([0.25, 0.5, 0.75]))  # fmt: skip
+def test_a_quantile_of_the_best_is_that_of_all_draws(values, budget, quantile):
+    brute = [
+        np.quantile([max(drawn) for drawn in itertools.product(values, repeat=trials)], quantile,
+                    method="inverted_cdf")
+        for trials in range(1, budget + 1)
+    ]  # fmt: skip
+    assert list(best_quantile(values, budget, quantile)) == brute
