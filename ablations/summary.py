@@ -32,7 +32,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; mar
        padding: 1rem; }}
 h1, h2 {{ line-height: 1.2; }}
 table {{ border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums;
-        display: block; overflow-x: auto; white-space: nowrap; }}
+        display: block; overflow-x: auto; white-space: nowrap; margin: 1rem 0; }}
 th, td {{ padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }}
 th:first-child, td:first-child {{ text-align: left; }}
 img {{ max-width: 100%; height: auto; }}

@@ -196,6 +196,6 @@ def _performance(study: Study, table: pd.DataFrame) -> str:
 
 
 def _with(value: float, low: float, high: float, format_spec: str) -> str:
-    return (
-        f"{number(value, format_spec)} ({interval(low, high)})" if not math.isnan(value) else ABSENT
-    )
+    if math.isnan(value):
+        return ABSENT
+    return f"{number(value, format_spec)} ({interval(low, high)})"

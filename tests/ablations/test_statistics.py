@@ -114,6 +114,48 @@ def test_an_example_worked_out_by_hand() -> None:
     assert p == pytest.approx(math.erfc(0.25 / math.sqrt(2 / 8)), abs=1e-12)
 
 
+# DeLong, DeLong and Clarke-Pearson's own example, as SAS/STAT's manual prints it (PROC LOGISTIC,
+# "Comparing Receiver Operating Characteristic Curves"): 43 patients with ovarian cancer; albumin,
+# total protein, K-G score (10 minus it is better), and whether surgery helped.
+_TABLE = """
+    3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0
+    1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1
+    4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1
+    3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1
+    3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1
+    3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+    3.6 6.6 5 1
+"""
+PATIENTS = np.array(_TABLE.split(), dtype=float).reshape(-1, 4)
+
+
+def test_the_published_figures_of_delong_s_own_example() -> None:
+    albumin, protein, score, helped = PATIENTS.T
+    for test, area, error in [
+        (albumin, 0.7366, 0.0927),
+        (protein, 0.6478, 0.1000),
+        (10 - score, 0.7258, 0.1028),
+    ]:
+        # Against constant scores, which have no variance, the error is that of the area alone.
+        difference, found, _ = delong_test(helped, test, np.zeros(43))
+        assert (0.5 + difference, found) == pytest.approx((area, error), abs=5e-5)
+    for test, published in [(albumin, (0.0108, 0.0953, 0.9102)),
+                            (protein, (-0.0780, 0.1046, 0.4561))]:  # fmt: skip
+        assert delong_test(helped, test, 10 - score) == pytest.approx(published, abs=5e-5)
+
+
+@pytest.mark.parametrize("decimals", [2, 12], ids=["ties", "no ties"])
+def test_a_study_s_size_agrees_with_a_count_over_all_pairs_to_1e_12(decimals: int) -> None:
+    rng = np.random.default_rng(20)
+    labels = (np.arange(600) < 117).astype(int)
+    for _ in range(20):
+        a, b = (rng.normal(size=(2, 600)) + labels + rng.normal(size=600)).round(decimals)
+        areas, covariance = direct(labels, a, b)
+        difference, error, _ = delong_test(labels, a, b)
+        variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+        assert (difference, error**2) == pytest.approx((areas[0] - areas[1], variance), abs=1e-12)
+
+
 def test_p_is_uniform_where_there_is_no_difference() -> None:
     rng = np.random.default_rng(20170301)
     labels = np.repeat([1, 0], [60, 240])
