@@ -110,7 +110,8 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
     try:
         source = find_source(str(asked["data"]), partial=True)
         records = {record.image_id: record for record in source.records}
-        size, fit = int(asked["source_size"]), str(asked["fit"])
+        # As tuning.options.SearchOptions.source_pixels has it.
+        size, fit = int(asked["source_size"] or 2 * asked["image_size"]), str(asked["fit"])
         pixels = {name: source.read(records[name], size, fit).image for name in names}
     except (InputError, KeyError, TypeError):
         return {}

@@ -18,7 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ablations.cases import sheet_of_cases
 from ablations.differences import REFERENCE, test_scores
-from ablations.importance import EVALUATORS, parameter_importance
+from ablations.importance import EVALUATORS, FEWEST, parameter_importance
 from ablations.rows import Study
 from ablations.statistics import best_quantile, expected_best
 from masll.metrics import roc_points
@@ -259,6 +259,21 @@ FIGURES: Mapping[str, Callable[[Study, pd.DataFrame], Figure | None]] = {
     "calibration": calibration_curves,
     "cases": lambda study, table: sheet_of_cases(study),
 }
+
+
+# What a study must have for each, as a reader is told where it has not.
+_BOTH_CLASSES = "test predictions of confirmed models, with both classes and without nan"
+NEEDS: Mapping[str, str] = {
+    "roc": _BOTH_CLASSES,
+    "differences": f"{_BOTH_CLASSES}, of {REFERENCE} and another variant on one backbone",
+    "search": "search trials with a validation AUC",
+    "importance": f"{FEWEST} completed search trials of an arm, and a spec that names the space",
+    "budget": "search trials with a validation AUC",
+    "boxes": "epochs of an arm with SLL",
+    "calibration": "test predictions of confirmed models, without nan",
+    "cases": f"images that baseline and {REFERENCE} of one backbone call otherwise, and the "
+             "study's data at hand",
+}  # fmt: skip
 
 
 def _several(counts: Iterable[int], thing: str) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 
 from ablations.differences import verdict
-from ablations.figures import draw
+from ablations.figures import NEEDS, draw
 from ablations.formats import markdown, write_whole
 from ablations.report import tables_beside
 from ablations.rows import read_study
@@ -28,7 +28,7 @@ _TEMPLATE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 0 auto;
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 0 auto;
        padding: 1rem; }}
 h1, h2 {{ line-height: 1.2; }}
 table {{ border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums;
@@ -36,6 +36,10 @@ table {{ border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: ta
 th, td {{ padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }}
 th:first-child, td:first-child {{ text-align: left; }}
 img {{ max-width: 100%; height: auto; }}
+@media (max-width: 40rem) {{  /* a phone: figures keep their size, and scroll by themselves */
+  img {{ max-width: none; }}
+  div:has(> img) {{ overflow-x: auto; }}
+}}
 </style>
 </head>
 <body>
@@ -86,7 +90,7 @@ class Summary:
         for name in names:
             figure = draw(name, self.study, self.table)
             if figure is None:
-                shown.append(_markdown(f"This study has nothing for the figure *{name}*."))
+                shown.append(_markdown(f"No figure *{name}*: it needs {NEEDS[name]}."))
                 continue
             content = io.BytesIO()
             figure.savefig(content, format="png", dpi=150, bbox_inches="tight")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from IPython.display import Image, Markdown
 
-from ablations.figures import FIGURES
+from ablations.figures import FIGURES, NEEDS
 from ablations.report import write_report
 from ablations.summary import NOTEBOOK
 
@@ -109,7 +109,7 @@ def test_tables_and_every_cell_of_the_notebook_do_with_what_there_is(build, case
     text = "\n".join(part.data for part in shown if isinstance(part, Markdown))
     assert case.said in text
     for name in case.absent:
-        assert f"This study has nothing for the figure *{name}*." in text
+        assert f"No figure *{name}*: it needs {NEEDS[name]}." in text
 
 
 @pytest.mark.soak
