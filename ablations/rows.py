@@ -43,7 +43,7 @@ class Study:
     predictions: pd.DataFrame
     spec: dict[str, Any] | None  # None where there is no spec.json
 
-    @property
+    @cached_property
     def arms(self) -> list[str]:
         """Every arm, in the order of the spec; those it does not name by backbone and variant."""
         asked = list((self.spec or {}).get("arms", ()))
