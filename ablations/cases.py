@@ -102,11 +102,7 @@ def sheet_of_cases(study: Study) -> Figure | None:
 
 def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Seen]:
     """The images by name, with their maps; nothing where the study's data is not at hand."""
-    import torch
-
-    from masll import load_model
     from masll.data.sources import find_source
-    from masll.pictures import as_input
 
     asked = (study.spec or {}).get("options", {})
     arm = f"{REFERENCE}/{backbone}"
@@ -114,10 +110,16 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
     try:
         source = find_source(str(asked["data"]), partial=True)
         records = {record.image_id: record for record in source.records}
-        size, fit = int(asked["source_size"]), str(asked["fit"])
+        # As tuning.options.SearchOptions.source_pixels has it.
+        size, fit = int(asked["source_size"] or 2 * asked["image_size"]), str(asked["fit"])
         pixels = {name: source.read(records[name], size, fit).image for name in names}
     except (InputError, KeyError, TypeError):
         return {}
+    import torch  # seconds to import, so not before there is something to look at
+
+    from masll import load_model
+    from masll.pictures import as_input
+
     try:
         model = load_model(study.path / "models" / arm / f"seed-{seeds.min()}").eval()
     except InputError:

@@ -102,10 +102,9 @@ def _found(rows: list[dict[Hashable, Any]]) -> list[str]:
             unseen.append((row["detectable_delta"], f"{part} ({added})"))
     if unseen:
         widest = max(seen_from for seen_from, _ in unseen)
-        said.append(
-            f"not distinguishable from doing without: {', '.join(part for _, part in unseen)}, "
-            f"as a true difference under {widest:.3f} would mostly go unseen at this size"
-        )
+        parts = ", ".join(part for _, part in unseen)
+        size = f", as a true difference under {widest:.3f} would mostly go unseen at this size"
+        said.append(f"not distinguishable from doing without: {parts}{size if widest > 0 else ''}")
     if untested:
         said.append(f"no test is possible of {', '.join(untested)}")
     return said

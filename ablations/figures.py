@@ -14,13 +14,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ablations.cases import sheet_of_cases
 from ablations.differences import REFERENCE, test_scores
 from ablations.formats import write_result
-from ablations.importance import EVALUATORS, parameter_importance
+from ablations.importance import EVALUATORS, FEWEST, parameter_importance
 from ablations.rows import Study
-from ablations.statistics import expected_best
+from ablations.statistics import best_quantile, expected_best
 from masll.metrics import roc_points
 from masll.places import Place
 from masll.variants import VARIANTS
@@ -31,6 +32,7 @@ _MARKERS = dict(zip(VARIANTS, "osD^v", strict=True))
 _STYLES: Mapping[str, str | tuple[int, tuple[int, ...]]] = dict(
     zip(VARIANTS, ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))), strict=True)
 )
+_SHOWN = {"lr": "learning rate", "threshold_scale": "threshold scale (T/mean)"}
 _BINS = 10  # of a calibration curve, of equal number of images
 _GRID = np.linspace(0, 1, 201)
 
@@ -85,13 +87,13 @@ def roc_curves(study: Study, table: pd.DataFrame) -> Figure | None:
                 axes.fill_between(_GRID, curves.min(axis=0), curves.max(axis=0),
                                   color=_COLOURS[variant], alpha=0.12, linewidth=0)  # fmt: skip
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-        seeds = max(len(rows) for rows in scores.values())
+        counts = [len(scores[arm]) for _, arm in _arms_of(scores, backbone)]
         axes.set(
             title=f"{backbone}: {len(labels)} test images, {int(labels.sum())} melanoma",
             xlabel="1 - specificity", ylabel="sensitivity", aspect="equal",
             xlim=(-0.01, 1.01), ylim=(-0.01, 1.01),
         )  # fmt: skip
-        axes.legend(loc="lower right", title=f"mean and range of {seeds} seeds")
+        axes.legend(loc="lower right", title=f"mean and range of {_several(counts, 'seed')}")
     return figure
 
 
@@ -108,9 +110,12 @@ def forest(study: Study, table: pd.DataFrame) -> Figure | None:
         axes.plot([row["delta_low"], row["delta_high"]], [place, place], color=colour)
         axes.plot(row["delta_auc"], place, marker=_MARKERS.get(row["variant"], "o"), color=colour)
         p = "" if math.isnan(row["p_holm"]) else f"p Holm {row['p_holm']:.3f}"
-        axes.annotate(p, (1.01, place), xycoords=("axes fraction", "data"), va="center")
-    axes.set_yticks(places, [f"{row.arm} ({row.seeds} seeds)" for row in table.itertuples()])
-    axes.set(xlabel=f"AUC minus that of {REFERENCE}, 95 % interval", ylim=(-0.6, len(table) - 0.4))
+        axes.annotate(p, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    axes.set_yticks(places, [f"{row.arm} ({_several([row.seeds], 'seed')})"
+                             for row in table.itertuples()])  # fmt: skip
+    images = study.test_predictions["image_id"].nunique()
+    axes.set(xlabel=f"AUC minus that of {REFERENCE}\n95 % interval, {images} test images",
+             ylim=(-0.6, len(table) - 0.4))  # fmt: skip
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -123,11 +128,12 @@ def searched(study: Study, table: pd.DataFrame) -> Figure | None:
     figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
     for axes, name, scale in zip(panels, ("lr", "threshold_scale"), ("log", "linear"), strict=True):
         _dots(axes, trials[trials[name].notna()], name)
-        axes.set(xscale=scale, xlabel={"lr": "learning rate"}.get(name, "threshold scale (T/mean)"))
-    panels[0].set_ylabel("validation AUC of the chosen epoch")
+        axes.set(xscale=scale, xlabel=_SHOWN[name])
+    panels[0].set_ylabel("validation AUC, best epoch")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
-    panels[1].set_title(f"{len(trials)} search trials; crosses were stopped early", loc="right")
+    told = _several([len(trials)], "search trial")
+    panels[1].set_title(f"{told}; crosses were stopped early", loc="right")
     return figure
 
 
@@ -139,7 +145,8 @@ def importance(study: Study, table: pd.DataFrame) -> Figure | None:
     measured = parameter_importance(study)
     if measured.empty:
         return None
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
+    apart = ConstrainedLayoutEngine(wspace=0.06)  # "1.0" of one axis and "0.0" of the next
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout=apart)
     names = list(dict.fromkeys(measured["parameter"]))
     arms = _arms_of(measured["arm"].unique())
     height = 0.8 / len(arms)
@@ -150,20 +157,21 @@ def importance(study: Study, table: pd.DataFrame) -> Figure | None:
             axes.barh(np.arange(len(names)) + (place - (len(arms) - 1) / 2) * height, values,
                       height, color=_COLOURS[variant], label=arm)  # fmt: skip
         axes.set(title=evaluator, xlabel="share of importance", xlim=(0, 1))
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), [_SHOWN.get(name, name) for name in names])
+        axes.grid(axis="y", visible=False)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     trials = measured.drop_duplicates("arm")["trials"]
-    told = f"{trials.min()} to {trials.max()}" if trials.min() < trials.max() else trials.min()
     figure.legend(handles, labels, loc="outside lower center", ncols=2,
-                  title=f"search trials of each arm: {told}")  # fmt: skip
+                  title=f"{_several(trials, 'completed search trial')} of an arm")  # fmt: skip
     return figure
 
 
 def budget(study: Study, table: pd.DataFrame) -> Figure | None:
     """Best validation AUC so far by trials spent, and its expectation for other draws.
 
-    The expectation is that of Dodge et al., "Show Your Work" (2019).
+    The expectation is that of Dodge et al., "Show Your Work" (2019); its band holds the best of
+    half of the draws. What was so far the best happened once, and has no band.
     """
     trials = _search_trials(study)
     if trials.empty:
@@ -173,12 +181,16 @@ def budget(study: Study, table: pd.DataFrame) -> Figure | None:
         values = trials[trials["arm"] == arm].sort_values("started_at")["val_auc"].to_numpy()
         spent = np.arange(1, len(values) + 1)
         style = {"color": _COLOURS[variant], "linestyle": _STYLES[variant], "label": arm,
-                 "marker": _MARKERS[variant], "markersize": 3}  # fmt: skip
+                 "marker": _MARKERS[variant], "markersize": 3,
+                 "markevery": max(1, len(values) // 20)}  # fmt: skip
         panels[0].step(spent, np.maximum.accumulate(values), where="post", **style)
         panels[1].plot(spent, expected_best(values, len(values)), **style)
+        low, high = (best_quantile(values, len(values), q) for q in (0.25, 0.75))
+        panels[1].fill_between(spent, low, high, color=_COLOURS[variant], alpha=0.12, linewidth=0)
     panels[0].set(xlabel="search trials, in the order they began", ylabel="validation AUC",
                   title="best so far")  # fmt: skip
-    panels[1].set(xlabel="search trials", title="expected best of so many (Dodge et al. 2019)")
+    panels[1].set(xlabel="search trials",
+                  title="expected best of so many, and quartiles\n(Dodge et al. 2019)")  # fmt: skip
     for axes in panels:
         axes.xaxis.get_major_locator().set_params(integer=True)
     handles, names = panels[0].get_legend_handles_labels()
@@ -209,8 +221,9 @@ def boxes(study: Study, table: pd.DataFrame) -> Figure | None:
         axes.set(xlabel="epoch", ylabel=what, ylim=(-0.02, 1.02))
         axes.xaxis.get_major_locator().set_params(integer=True)
     handles, names = panels[0].get_legend_handles_labels()
+    trials = epochs.groupby("arm")["trial_id"].nunique()
     figure.legend(handles, names, loc="outside lower center", ncols=2,
-                  title="median and quartiles of an arm's trials")  # fmt: skip
+                  title=f"median and quartiles of {_several(trials, 'trial')} an arm")  # fmt: skip
     return figure
 
 
@@ -230,7 +243,8 @@ def calibration_curves(study: Study, table: pd.DataFrame) -> Figure | None:
                   color=_COLOURS[variant], linestyle=_STYLES[variant], marker=_MARKERS[variant],
                   markersize=3, label=arm)  # fmt: skip
     axes.set(xlabel="predicted probability of melanoma", ylabel="observed share of melanoma",
-             title=f"{len(labels)} test images, all seeds, {_BINS} bins",
+             title=f"{len(labels)} test images, {_several(map(len, scores.values()), 'seed')}, "
+                   f"{min(_BINS, len(labels))} bins",
              xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))  # fmt: skip
     axes.legend(loc="upper left")
     return figure
@@ -248,20 +262,43 @@ FIGURES: Mapping[str, Callable[[Study, pd.DataFrame], Figure | None]] = {
 }
 
 
+# What a study must have for each, as a reader is told where it has not.
+_BOTH_CLASSES = "test predictions of confirmed models, with both classes and without nan"
+NEEDS: Mapping[str, str] = {
+    "roc": _BOTH_CLASSES,
+    "differences": f"{_BOTH_CLASSES}, of {REFERENCE} and another variant on one backbone",
+    "search": "search trials with a validation AUC",
+    "importance": f"{FEWEST} completed search trials of an arm, and a spec that names the space",
+    "budget": "search trials with a validation AUC",
+    "boxes": "epochs of an arm with SLL",
+    "calibration": "test predictions of confirmed models, without nan",
+    "cases": f"images that baseline and {REFERENCE} of one backbone call otherwise, and the "
+             "study's data at hand",
+}  # fmt: skip
+
+
+def _several(counts: Iterable[int], thing: str) -> str:
+    """`3 seeds`, or `1 to 3 seeds` where arms differ."""
+    fewest, most = min(counts := list(counts)), max(counts)
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"{number} {thing}{'s' * (most > 1)}"
+
+
 def _search_trials(study: Study) -> pd.DataFrame:
     trials = study.trials[study.trials["stage"] == "search"]
     return trials[trials["val_auc"].notna()] if "val_auc" in trials else trials[:0]
 
 
 def _dots(axes: Axes, trials: pd.DataFrame, name: str) -> None:
+    size = min(1, 300 / len(trials)) if len(trials) else 1
     for variant, arm in _arms_of(trials["arm"].unique()):
         of_arm = trials[trials["arm"] == arm]
         pruned = of_arm["status"] == "pruned"
         whole, cut = of_arm[~pruned], of_arm[pruned]
         axes.scatter(whole[name].astype(float), whole["val_auc"], color=_COLOURS[variant],
-                     marker=_MARKERS[variant], s=22, label=arm)  # fmt: skip
+                     marker=_MARKERS[variant], s=22 * size, label=arm)  # fmt: skip
         axes.scatter(cut[name].astype(float), cut["val_auc"], color=_COLOURS[variant],
-                     marker="x", s=18, linewidth=1)  # fmt: skip
+                     marker="x", s=18 * size, linewidth=size)  # fmt: skip
 
 
 def _sensitivity_on_grid(labels: np.ndarray, row: np.ndarray) -> np.ndarray:

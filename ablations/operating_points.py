@@ -86,7 +86,8 @@ def operating_points(study: Study, prevalence: float | None = None) -> pd.DataFr
             found = pd.DataFrame([_decided(rows, specificity) for _, rows in models])
             if found.empty:
                 continue
-            mean, sd = found.mean(skipna=False), found.std(ddof=1, skipna=False)
+            mean = found.mean(skipna=False)
+            sd = found[["sen", "spe"]].std(ddof=1, skipna=False)  # a threshold may be infinite
             ppv, npv = predictive_values(mean["sen"], mean["spe"], prevalence)
             rows.append({
                 "arm": arm, "specificity": specificity, "seeds": len(found),

@@ -1,21 +1,42 @@
-"""`python -m ablations.report STUDY`: tables, figures and a page, written into STUDY/report/."""
+"""`python -m ablations.report STUDY`: tables, figures and a page, written into STUDY/report/.
+
+With more than one study, their arms side by side.
+"""
 
 import argparse
 import contextlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 from rich.console import Console
 
 from ablations.beside import Part, tables_beside
+from ablations.comparison import (
+    NOTE,
+    compare,
+    comparison_cells,
+    comparison_document,
+    comparison_panels,
+)
 from ablations.differences import verdict
 from ablations.formats import as_csv, latex, write_result
 from ablations.rows import Study, read_study
-from ablations.tables import ablation_table, as_latex, as_markdown, as_rich, remarks
+from ablations.tables import (
+    ablation_table,
+    as_latex,
+    as_markdown,
+    as_rich,
+    remarks,
+    stacked_panels,
+)
+from ablations.tripod import HEADING, tripod
 from masll.cli import Parser, check_choice, run
-from masll.places import Place
+from masll.errors import InputError
+from masll.places import Place, place
 
 FORMATS = ("md", "csv", "tex", "figures", "html")
+_OF_COMPARISONS = ("md", "csv", "tex")
 
 _EPILOG = """\
 example:
@@ -23,13 +44,19 @@ example:
       writes tables (Markdown, CSV, LaTeX), figures, and a page to read them on
       (summary.html, and the notebook it was made from) to studies/paper/report/
   python -m ablations.report studies/paper --format csv --prevalence 0.02
+  python -m ablations.report studies/paper studies/longer --out compared/
+      prints the arms of studies of the same data side by side, and writes
+      comparison.md, .csv and .tex to compared/; studies of other data are refused
 
 exit status: 0 written, 2 bad input
 """
 
 
 def write_report(
-    study: Study | str | Place, formats: Sequence[str] = FORMATS, prevalence: float | None = None
+    study: Study | str | Place,
+    formats: Sequence[str] = FORMATS,
+    prevalence: float | None = None,
+    folder: Place | None = None,
 ) -> list[Place]:
     """Write the tables and figures of a study into its folder.
 
@@ -40,6 +67,7 @@ def write_report(
             it was made from.
         prevalence: of melanoma, for the predictive values, between 0 and 1; the test set's where
             none is given.
+        folder: to write into, STUDY/report where none is given.
 
     Returns:
         The files written, each of them whole.
@@ -50,13 +78,14 @@ def write_report(
     for wanted in formats:
         check_choice("format", wanted, FORMATS)
     if not isinstance(study, Study):
-        study = read_study(study)
+        study = read_study(study, search_predictions=False)
     table = ablation_table(study)
     beside = tables_beside(study, table, prevalence)
-    folder = study.path / "report"
+    folder = folder or study.path / "report"
     texts: dict[str, str] = {}
     if "md" in formats:
         texts["ablation.md"] = _document(study, table, beside)
+        texts["tripod.md"] = f"# {HEADING}\n\n{tripod(study, table)}\n"
     if "csv" in formats:
         texts["ablation.csv"] = as_csv(table)
         texts |= {f"{part.name}.csv": as_csv(part.table) for part in beside}
@@ -64,14 +93,18 @@ def write_report(
         texts["ablation.tex"] = as_latex(table)
         texts |= {f"{part.name}.tex": latex(part.cells) for part in beside}
     written = [write_result(folder / name, text) for name, text in texts.items()]
-    if "figures" in formats:
-        from ablations.figures import write_figures  # seconds to import
+    with ThreadPoolExecutor(1) as beside_figures:
+        if "html" in formats:
+            from ablations.summary import write_page  # seconds to import
 
-        written += write_figures(study, table, folder)
-    if "html" in formats:
-        from ablations.summary import write_page  # so is a notebook's kernel
+            # A process of its own runs the notebook: it takes a core while this one draws.
+            page = beside_figures.submit(write_page, study.path, folder, prevalence)
+        if "figures" in formats:
+            from ablations.figures import write_figures
 
-        written += write_page(study.path, folder, prevalence)
+            written += write_figures(study, table, folder)
+        if "html" in formats:
+            written += page.result()
     return written
 
 
@@ -90,31 +123,71 @@ def print_report(study: Study, console: Console) -> None:
         console.print(remark, highlight=False, markup=False)
 
 
+def write_comparison(
+    studies: Sequence[Study], folder: Place, formats: Sequence[str] = _OF_COMPARISONS
+) -> list[Place]:
+    """Write the arms of several studies side by side: comparison.md, .csv and .tex.
+
+    Raises:
+        InputError: a format that comparisons have not got, the studies are of other data, or the
+            folder cannot be written to.
+    """
+    for wanted in formats:
+        check_choice("format of a comparison", wanted, _OF_COMPARISONS)
+    table = compare(studies)
+    texts = {
+        "md": comparison_document(studies, table),
+        "csv": as_csv(table),
+        "tex": latex(comparison_cells(table)),
+    }
+    return [write_result(folder / f"comparison.{name}", texts[name]) for name in formats]
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m ablations.report",
-        description="Write a study's tables, figures and page into STUDY/report/; print the first.",
+        description="Write a study's tables, figures and page into STUDY/report/; print the first. "
+                    "Or compare several studies.",
         epilog=_EPILOG,
-    )
-    parser.add_argument(
-        "study",
-        metavar="STUDY",
-        help="folder that tuning.search has made, here or s3://bucket/study",
-    )
-    parser.add_argument("--format", nargs="+", default=list(FORMATS), choices=FORMATS,
-                        help=f"what to write (default: {' '.join(FORMATS)})")  # fmt: skip
+    )  # fmt: skip
+    parser.add_argument("studies", metavar="STUDY", nargs="+",
+                        help="folder that tuning.search has made, here or s3://bucket/study; of "
+                             "several studies, arms are put side by side")  # fmt: skip
+    parser.add_argument("--format", nargs="+", choices=FORMATS,
+                        help=f"what to write (default: {' '.join(FORMATS)}; "
+                             f"of several studies {' '.join(_OF_COMPARISONS)})")  # fmt: skip
+    parser.add_argument("--out", type=place, metavar="DIR",
+                        help="folder to write into (default: STUDY/report; several studies are "
+                             "only printed)")  # fmt: skip
     parser.add_argument("--prevalence", type=_share, metavar="SHARE",
                         help="of melanoma where the network would be used, for PPV and NPV "
                              "(default: that of the test set)")  # fmt: skip
     given = parser.parse_args(arguments)
-    study = read_study(given.study)
-    written = write_report(study, given.format, given.prevalence)
+    studies = [read_study(path, search_predictions=False) for path in given.studies]
     console = Console()
-    print_report(study, console)
-    wrote = f"wrote to {study.path / 'report'}: " + ", ".join(path.name for path in written)
-    # A path may hold brackets, which are no markup.
-    console.print(wrote, highlight=False, markup=False, soft_wrap=True)
+    if len(studies) > 1:
+        written = _compare(studies, given, console)
+    else:
+        written = write_report(studies[0], given.format or FORMATS, given.prevalence, given.out)
+        print_report(studies[0], console)
+    if written:
+        wrote = f"wrote to {written[0].parent}: " + ", ".join(path.name for path in written)
+        # A path may hold brackets, which are no markup.
+        console.print(wrote, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _compare(studies: Sequence[Study], given: argparse.Namespace, console: Console) -> list[Place]:
+    if given.prevalence is not None:
+        raise InputError("--prevalence belongs to the report of one study; leave it out")
+    if given.format and given.out is None:
+        raise InputError("--format needs --out DIR where several studies are compared; give both")
+    written = []
+    if given.out is not None:
+        written = write_comparison(studies, given.out, given.format or _OF_COMPARISONS)
+    console.print(stacked_panels(comparison_panels(compare(studies))))
+    console.print(NOTE, highlight=False, markup=False)
+    return written
 
 
 def _share(text: str) -> float:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from masll.errors import InputError
 from masll.places import Place, S3Path, check_bucket, parquet_fragments, place
@@ -43,7 +45,7 @@ class Study:
     predictions: pd.DataFrame
     spec: dict[str, Any] | None  # None where there is no spec.json
 
-    @property
+    @cached_property
     def arms(self) -> list[str]:
         """Every arm, in the order of the spec; those it does not name by backbone and variant."""
         asked = list((self.spec or {}).get("arms", ()))
@@ -53,7 +55,7 @@ class Study:
         others.sort(key=lambda row: (row.backbone, order.get(row.variant, len(order)), row.arm))
         return asked + [row.arm for row in others]
 
-    @property
+    @cached_property
     def confirmed(self) -> pd.DataFrame:
         """The rows in trials of the confirm trials that completed, of each arm's last confirmation.
 
@@ -70,20 +72,27 @@ class Study:
         confirms = self.trials[self.trials["stage"] == "confirm"]
         return confirms.groupby("arm")["confirmation"].max().astype(int).to_dict()
 
-    @property
+    @cached_property
     def test_predictions(self) -> pd.DataFrame:
         """The predictions of the confirmed models on the test set."""
         of_confirmed = self.predictions["trial_id"].isin(self.confirmed["trial_id"])
         return self.predictions[of_confirmed & (self.predictions["split"] == "test")]
 
 
-def read_study(path: str | Place, columns: Mapping[str, Sequence[str]] | None = None) -> Study:
+def read_study(
+    path: str | Place,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    *,
+    search_predictions: bool = True,
+) -> Study:
     """Read a study that has finished, was stopped, or is still running.
 
     Args:
         path: the study's folder, here or on `s3://`.
         columns: folder name to the columns to read of it, such as `REQUIRED`; every column of a
             folder that is not named.
+        search_predictions: whether to read those of search trials, by far the most; tables and
+            figures need those of the confirmed models alone.
 
     Raises:
         InputError: no such folder, nothing of a study in it, a file that cannot be read or lacks
@@ -95,8 +104,10 @@ def read_study(path: str | Place, columns: Mapping[str, Sequence[str]] | None = 
     if not path.is_dir():
         raise InputError(f"no study folder '{path}'; name one that tuning.search has made")
     spec = _read_spec(path / "spec.json")
-    trials, epochs, predictions = (_read(path / kind, (columns or {}).get(kind))
-                                   for kind in REQUIRED)  # fmt: skip
+    columns = columns or {}
+    trials, epochs = (_read(path / kind, columns.get(kind)) for kind in ("trials", "epochs"))
+    stage = None if search_predictions else "confirm"
+    predictions = _read(path / "predictions", columns.get("predictions"), stage)
     if trials.empty and not (spec or {}).get("arms"):
         raise InputError(f"{path}/trials has no finished trial; wait for one, or name a study")
     # A killed run may leave rows of a trial that never came to its end.
@@ -115,42 +126,66 @@ def read_study(path: str | Place, columns: Mapping[str, Sequence[str]] | None = 
     )
 
 
-def _read(folder: Place, columns: Sequence[str] | None) -> pd.DataFrame:
-    """All rows of the folder's files; none where it has no file yet."""
-    required = REQUIRED[folder.name]
-    at: Place = folder  # what an error is to be laid on
+def _read(folder: Place, columns: Sequence[str] | None, stage: str | None = None) -> pd.DataFrame:
+    """All rows of the folder's files, or those of a stage; none where it has no file yet."""
     try:
         files = parquet_fragments(folder)
-        if not files:
-            return pd.DataFrame(columns=list(required))
-        schemas = []
-        with ThreadPoolExecutor(_THREADS) as threads:
-            found = {name: threads.submit(_schema, file) for name, file in files.items()}
-        for name, schema in found.items():
-            at = folder / name
-            schemas.append(schema.result())
-            # Arrow would fill the column of this one file with nulls, and say nothing.
-            for column in required:
-                if column not in schemas[-1].names:
-                    raise InputError(f"{at} has no column '{column}'; was it made by this tool?")
-        at = folder
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+    # One by one: a search leaves thousands of small files, and a dataset of them takes twice the
+    # time. On S3 many at once, as each is waited for.
+    def read(name: str) -> pa.Table | None:
+        try:
+            return _read_file(folder / name, files[name], columns, stage)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(folder / name, error) from error
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = [*(threads.map if isinstance(folder, S3Path) else map)(read, files)]
+    tables = [table for table in found if table is not None]
+    if not tables:
+        return pd.DataFrame(columns=list(REQUIRED[folder.name]))
+    try:
         # A column may be null throughout a file, and typed in the next.
-        unified = pa.unify_schemas(schemas, promote_options="permissive")
-        for column in columns or ():
-            if column not in unified.names:
-                raise InputError(f"{folder} has no column '{column}'; leave it out")
-        if_there = [name for name in _IF_THERE.get(folder.name, ()) if name in unified.names]
-        wanted = None if columns is None else [*dict.fromkeys([*required, *columns, *if_there])]
-        parquet = pyarrow.dataset.ParquetFileFormat()
-        dataset = pyarrow.dataset.FileSystemDataset([*files.values()], unified, parquet)
-        return dataset.to_table(columns=wanted).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot read {at}: {reason}; restore or remove it") from error
+        rows = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise _unreadable(folder, error) from error
+    for column in columns or ():
+        if column not in rows.column_names:
+            raise InputError(f"{folder} has no column '{column}'; leave it out")
+    return (rows if stage is None else rows.filter(pc.field("stage") == stage)).to_pandas()
 
 
-def _schema(file: Any) -> pa.Schema:
-    return file.physical_schema
+def _read_file(
+    path: Place, fragment: Any, columns: Sequence[str] | None, stage: str | None
+) -> pa.Table | None:
+    """The rows of one file; None if it has none of the stage."""
+    kind = path.parent.name
+    wanted = None if columns is None else [*REQUIRED[kind], *columns, *_IF_THERE.get(kind, ())]
+    with fragment.open() as opened, pq.ParquetFile(opened) as file:
+        names = file.schema_arrow.names
+        # Arrow would fill the column of this one file with nulls, and say nothing.
+        for column in REQUIRED[kind]:
+            if column not in names:
+                raise InputError(f"{path} has no column '{column}'; was it made by this tool?")
+        if stage is None or _may_hold(file, names.index("stage"), stage):
+            return file.read(wanted, use_threads=False)
+        return None
+
+
+def _unreadable(at: Place, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"cannot read {at}: {reason}; restore or remove it")
+
+
+def _may_hold(file: pq.ParquetFile, place: int, stage: str) -> bool:
+    """Whether the file may have rows of the stage, by what its end says of the column there."""
+    for group in range(file.metadata.num_row_groups):
+        known = file.metadata.row_group(group).column(place).statistics
+        if known is None or not known.has_min_max or known.min <= stage <= known.max:
+            return True
+    return False
 
 
 def _read_spec(path: Place) -> dict[str, Any] | None:

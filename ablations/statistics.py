@@ -4,6 +4,8 @@ The variance is DeLong's (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988
 midranks in O(n log n) (Sun and Xu, IEEE Signal Processing Letters 21, 2014).
 """
 
+import copy
+import functools
 import math
 from typing import NamedTuple
 
@@ -306,7 +308,8 @@ def calibration(labels: npt.ArrayLike, scores: npt.ArrayLike, bins: int = 10) ->
         bins: of equal number of images, for the expected calibration error.
 
     Returns:
-        nan where it is not defined: a class is missing, or all scores are equal (slope).
+        nan where it is not defined: a class is missing, or (slope) all scores are equal or the
+        classes do not overlap, which no finite slope fits best.
     """
     positive, (values,) = _checked(labels, scores)
     if positive.all() or not positive.any():
@@ -320,8 +323,11 @@ def calibration(labels: npt.ArrayLike, scores: npt.ArrayLike, bins: int = 10) ->
         lambda shift: scipy.special.expit(logits + shift).mean() - outcome.mean(), -50, 50
     )
     slope = math.nan
-    if logits.std() > 0:
-        fitted = sklearn.linear_model.LogisticRegression(C=math.inf, tol=1e-8, max_iter=1000)
+    ill, well = logits[positive], logits[~positive]
+    if ill.min() < well.max() and well.min() < ill.max():
+        fitted = sklearn.linear_model.LogisticRegression(
+            C=math.inf, solver="newton-cholesky", tol=1e-8, max_iter=1000
+        )
         slope = float(fitted.fit(logits[:, None], positive).coef_[0, 0])
     return Calibration(float(intercept), slope, float(np.sum(gaps) / len(values)))
 
@@ -342,29 +348,62 @@ def expected_best(values: npt.ArrayLike, budget: int) -> Floats:
     return np.diff(powers, axis=1) @ ordered
 
 
+def best_quantile(values: npt.ArrayLike, budget: int, quantile: float) -> Floats:
+    """The quantile of the highest validation figure after 1, 2, ... drawn trials.
+
+    Args:
+        values: (n,) of the trials, drawn with replacement as for `expected_best`.
+        budget: most trials.
+        quantile: above 0, to 1.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    # All of k draws lie at or below the i-th smallest with probability (i / n)^k.
+    shares = quantile ** (1 / np.arange(1, budget + 1))
+    return ordered[np.ceil(shares * len(ordered) - 1e-9).astype(int) - 1]
+
+
 def _drawn_means(
     positive: npt.NDArray[np.bool_], arms: list[Floats], draws: int, seed: int
 ) -> list[Floats]:
-    """Mean areas of each arm over drawn seeds, on images drawn once for all arms: (draws,) each.
-
-    How often an image is drawn weighs its comparisons: with the matrix of who beats whom, all
-    draws of a model are one product.
-    """
-    rng = np.random.default_rng(seed)
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    on_positives = rng.multinomial(n_positive, np.full(n_positive, 1 / n_positive), draws)
-    on_negatives = rng.multinomial(n_negative, np.full(n_negative, 1 / n_negative), draws)
-    weights = (on_positives / n_positive).astype(np.float32), on_negatives / n_negative
+    """Mean areas of each arm over drawn seeds, on images drawn once for all arms: (draws,) each."""
+    rng = copy.deepcopy(_drawn_images(int(positive.sum()), int((~positive).sum()), draws, seed)[2])
     means = []
     for rows in arms:
-        areas = np.empty((draws, len(rows)))
-        for place, row in enumerate(rows):
-            high, low = row[positive][:, None], row[~positive][None]
-            beats = (high > low).astype(np.float32) + 0.5 * (high == low).astype(np.float32)
-            areas[:, place] = ((weights[0] @ beats) * weights[1]).sum(axis=1)
+        areas = np.stack([_drawn_areas(positive.tobytes(), row.tobytes(), draws, seed)
+                          for row in rows], axis=1)  # fmt: skip
         of_seeds = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), draws) / len(rows)
         means.append((areas * of_seeds).sum(axis=1))
     return means
+
+
+# An arm is compared more than once, gated-fusion with every other: its draws are made once.
+@functools.lru_cache(maxsize=128)
+def _drawn_areas(positive: bytes, scores: bytes, draws: int, seed: int) -> Floats:
+    """Areas of one model on drawn images: (draws,).
+
+    How often an image is drawn weighs its comparisons: with the matrix of who beats whom, all
+    draws of a model are one product. Of counts and halves, so without rounding.
+    """
+    is_positive, row = np.frombuffer(positive, dtype=bool), np.frombuffer(scores)
+    n_positive, n_negative = int(is_positive.sum()), int((~is_positive).sum())
+    on_positives, on_negatives, _ = _drawn_images(n_positive, n_negative, draws, seed)
+    high, low = row[is_positive][:, None], row[~is_positive][None]
+    beats = (high > low).astype(np.float32) + 0.5 * (high == low).astype(np.float32)
+    won = np.einsum("dn,dn->d", on_positives @ beats, on_negatives, dtype=float)
+    return np.asarray(won / (n_positive * n_negative))
+
+
+@functools.lru_cache(maxsize=4)
+def _drawn_images(
+    n_positive: int, n_negative: int, draws: int, seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], np.random.Generator]:
+    """How often each positive and each negative is drawn: (draws, n) each; and the generator."""
+    rng = np.random.default_rng(seed)
+    counts = [
+        rng.multinomial(n, np.full(n, 1 / n), draws).astype(np.float32)
+        for n in (n_positive, n_negative)
+    ]
+    return counts[0], counts[1], rng
 
 
 def _error_of_logit(auc: float, low: float, high: float, level: float) -> float:

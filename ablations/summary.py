@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 import matplotlib.pyplot as plt
 
 from ablations.differences import verdict
-from ablations.figures import draw
+from ablations.figures import NEEDS, draw
 from ablations.formats import markdown, write_result
 from ablations.report import tables_beside
 from ablations.rows import read_study
 from ablations.tables import ablation_table, panels, remarks
+from ablations.tripod import HEADING, tripod
 from masll.places import Place
 
 NOTEBOOK = Path(__file__).with_name("summary.ipynb")
@@ -28,14 +29,18 @@ _TEMPLATE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 0 auto;
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 0 auto;
        padding: 1rem; }}
 h1, h2 {{ line-height: 1.2; }}
 table {{ border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums;
-        display: block; overflow-x: auto; white-space: nowrap; }}
+        display: block; overflow-x: auto; white-space: nowrap; margin: 1rem 0; }}
 th, td {{ padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }}
 th:first-child, td:first-child {{ text-align: left; }}
 img {{ max-width: 100%; height: auto; }}
+@media (max-width: 40rem) {{  /* a phone: figures keep their size, and scroll by themselves */
+  img {{ max-width: none; }}
+  div:has(> img) {{ overflow-x: auto; }}
+}}
 </style>
 </head>
 <body>
@@ -58,7 +63,7 @@ class Summary:
 
     def __init__(self, path: str | Place, prevalence: float | None = None) -> None:
         self.prevalence = prevalence
-        self.study = read_study(path)
+        self.study = read_study(path, search_predictions=False)
         self.table = ablation_table(self.study)
 
     def verdict(self) -> "Markdown":
@@ -74,6 +79,10 @@ class Summary:
         parts = tables_beside(self.study, self.table, self.prevalence)
         return _markdown("\n\n".join(part.as_markdown() for part in parts))
 
+    def reporting(self) -> "Markdown":
+        """What a paper has to say of the study; also written to report/tripod.md."""
+        return _markdown(f"## {HEADING}\n\n{tripod(self.study, self.table, level=3)}")
+
     def figures(self, names: Sequence[str]) -> "list[Image | Markdown]":
         """Pictures by their names in `ablations.figures.FIGURES`; a word where there is none."""
         from IPython.display import Image
@@ -82,7 +91,7 @@ class Summary:
         for name in names:
             figure = draw(name, self.study, self.table)
             if figure is None:
-                shown.append(_markdown(f"This study has nothing for the figure *{name}*."))
+                shown.append(_markdown(f"No figure *{name}*: it needs {NEEDS[name]}."))
                 continue
             content = io.BytesIO()
             figure.savefig(content, format="png", dpi=150, bbox_inches="tight")

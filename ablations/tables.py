@@ -20,6 +20,7 @@ from masll.metrics import binary_metrics
 
 FIGURES = ("auc", "acc", "sen", "spe", "sen_at_spe_95", "sen_at_spe_90", "sen_at_spe_85")
 
+_FEW_VALUES = 10  # of a model's scores; with fewer, ties decide its figures
 _MODEL = ["trial_id", "arm", "seed"]  # what tells one confirmed model from another
 
 
@@ -60,7 +61,7 @@ def seed_scores(study: Study) -> pd.DataFrame:
 
 def remarks(study: Study) -> list[str]:
     """What a reader has to know beside the table: what it shows, and what is missing or wrong."""
-    return [*_legend(study), *_reopened(study), *_missing(study), *_flawed(study),
+    return [*_legend(study), *reopened(study), *_missing(study), *_flawed(study),
             *disagreements(study)]  # fmt: skip
 
 
@@ -96,9 +97,14 @@ def panels(table: pd.DataFrame) -> list[list[Cells]]:
 
 
 def as_rich(table: pd.DataFrame) -> Table:
-    """The table for people, on a terminal: one part over the other, as 80 columns hold not all."""
+    """The table for people, on a terminal."""
+    return stacked_panels(panels(table))
+
+
+def stacked_panels(parts: list[list[Cells]]) -> Table:
+    """Parts of a table one over the other, as 80 columns hold not all."""
     stacked = Table.grid()
-    for place, part in enumerate(panels(table)):
+    for place, part in enumerate(parts):
         if place:
             stacked.add_row()
         stacked.add_row(_panel(part))
@@ -161,12 +167,15 @@ def _legend(study: Study) -> list[str]:
         "Holm's p holds for all of them together; seen from: the true difference that such a test "
         "finds four times in five.",
     ]
+    if seeds.max() == 1:
+        legend.append("One seed each: intervals and tests are over images, and say nothing of what "
+                      "another seed would give.")  # fmt: skip
     if images["label"].nunique() == 1:
         legend.append("One class only: AUC, SEN at SPE, and SEN or SPE of the other are undefined.")
     return legend
 
 
-def _reopened(study: Study) -> list[str]:
+def reopened(study: Study) -> list[str]:
     """Whether the test set was opened more than once: its figures are then chosen among several."""
     return [
         f"{arm}: the test set was opened {times} times; the table shows confirmation {times}."
@@ -178,10 +187,14 @@ def _reopened(study: Study) -> list[str]:
 def _missing(study: Study) -> list[str]:
     """What an arm's row still lacks, or mixes."""
     counts = seed_scores(study).groupby("arm").size()
-    asked = (study.spec or {}).get("options", {}).get("seeds", 0)
+    options = (study.spec or {}).get("options", {})
+    asked, budget = options.get("seeds", 0), options.get("trials", 0)
+    searched = study.trials[study.trials["stage"] == "search"].groupby("arm").size()
     told = []
     for arm in study.arms:
-        seeds = int(counts.get(arm, 0))
+        seeds, trials = int(counts.get(arm, 0)), int(searched.get(arm, 0))
+        if trials < budget:
+            told.append(f"{arm}: {trials} of {budget} search trials finished.")
         if seeds == 0:
             told.append(f"{arm}: no confirmed seed yet.")
         elif seeds < asked:
@@ -201,10 +214,14 @@ def _flawed(study: Study) -> list[str]:
     short = scores[scores["images"] < most]
     test = study.test_predictions
     broken = scores[scores["trial_id"].isin(test.loc[test["score"].isna(), "trial_id"])]
+    values = test.groupby("trial_id")["score"].nunique().reindex(scores["trial_id"]).to_numpy()
+    constant, coarse = scores[values == 1], scores[(values > 1) & (values < _FEW_VALUES)]
     return [
         *_of_each(failed, "its confirm trial failed."),
         *_of_each(silent, "confirmed, but without test predictions."),
         *_of_each(short, f"fewer test predictions than the {most} of others."),
+        *_of_each(constant, "the same score for every image, so it tells none from another."),
+        *_of_each(coarse, f"fewer than {_FEW_VALUES} different scores, so its curve is coarse."),
         *_of_each(broken, "scores are nan, so the arm's means are undefined."),
     ]
 

@@ -48,6 +48,10 @@ def test_each_figure_is_a_sharp_png_and_a_sound_svg(build, tmp_path):
     assert not [*tmp_path.glob(".*.png"), *tmp_path.glob(".*.svg")]
 
 
+def test_each_figure_says_what_it_needs():
+    assert set(figures.NEEDS) == set(figures.FIGURES)
+
+
 def test_axes_name_what_they_show_and_how_much(build):
     study, table = read(build.whole(seeds=2))
     for name in DRAWN:
@@ -128,7 +132,8 @@ def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(buil
 
 
 def test_cases_are_those_where_the_two_disagree_and_are_drawn_where_the_images_are(build, tmp_path):
-    options = {"seeds": 1, "data": "synthetic", "source_size": 32, "fit": "squash"}
+    options = {"seeds": 1, "data": "synthetic", "image_size": 16, "source_size": None,
+               "fit": "squash"}  # fmt: skip
     build.spec((PLAIN, GATED), options=options)
     ids = [r.image_id for r in SyntheticSource().records if r.split == "test"][: build.images]
     for arm in (PLAIN, GATED):

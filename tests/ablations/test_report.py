@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 GATED = ("gated-fusion", "resnet18")
 BESIDE = ["operating_points", "reliability", "table_1", "table_2"]
-TABLES = sorted(["ablation.md", *(f"{name}.{kind}" for name in ["ablation", *BESIDE]
+TABLES = sorted(["ablation.md", "tripod.md", *(f"{name}.{kind}" for name in ["ablation", *BESIDE]
                                   for kind in ("csv", "tex"))])  # fmt: skip
 PAGE = ["summary.html", "summary.ipynb"]
 DRAWN = ("boxes", "budget", "calibration", "differences", "roc", "search")
@@ -55,6 +55,7 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
     assert page.index("Which part of MASLL") < page.index("On resnet18: ") < page.index("<table")
     assert page.count("data:image/png;base64,") == len(DRAWN)
     assert "at a prevalence of 0.020" in page
+    assert page.index("TRIPOD+AI, items") < page.index("12c. Model building") < page.index("23a.")
     assert "Out[" not in page and "Warning" not in page
     table = pd.read_csv(build.path / "report/ablation.csv").set_index("variant")
     assert list(table.index) == list(VARIANTS)
@@ -67,7 +68,7 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
 def test_the_markdown_says_what_the_table_is(build: "StudyBuilder") -> None:
     write_report(build.whole().path, ["md"])
     text = (build.path / "report/ablation.md").read_text(encoding="utf-8")
-    assert report_files(build.path) == ["ablation.md"]
+    assert report_files(build.path) == ["ablation.md", "tripod.md"]
     text, *sections = text.split("\n\n## ")
     assert [len(section.split("\n\n")) for section in sections] == [3] * len(BESIDE)
     said, table, *told = text.removeprefix("# Ablation\n\n").strip().split("\n\n")
@@ -106,7 +107,9 @@ def test_help_has_an_example_and_the_default() -> None:
     ended = command("--help")
     assert ended.returncode == 0
     assert "python -m ablations.report studies/paper" in ended.stdout
-    assert "default: md csv tex figures html" in ended.stdout
+    printed = " ".join(ended.stdout.split())
+    assert "default: md csv tex figures html" in printed and "--out DIR" in printed
+    assert "python -m ablations.report studies/paper studies/longer --out compared/" in printed
 
 
 def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from ablations.statistics import (
     auc_confidence_interval,
     auc_difference,
+    best_quantile,
     calibration,
     delong_test,
     detectable_difference,
@@ -111,6 +112,48 @@ def test_an_example_worked_out_by_hand() -> None:
     difference, error, p = delong_test(labels, scores, [1, 1, 1, 1])
     assert (difference, error) == pytest.approx((0.25, math.sqrt(1 / 8)), abs=1e-12)
     assert p == pytest.approx(math.erfc(0.25 / math.sqrt(2 / 8)), abs=1e-12)
+
+
+# DeLong, DeLong and Clarke-Pearson's own example, as SAS/STAT's manual prints it (PROC LOGISTIC,
+# "Comparing Receiver Operating Characteristic Curves"): 43 patients with ovarian cancer; albumin,
+# total protein, K-G score (10 minus it is better), and whether surgery helped.
+_TABLE = """
+    3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0
+    1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1
+    4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1
+    3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1
+    3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1
+    3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+    3.6 6.6 5 1
+"""
+PATIENTS = np.array(_TABLE.split(), dtype=float).reshape(-1, 4)
+
+
+def test_the_published_figures_of_delong_s_own_example() -> None:
+    albumin, protein, score, helped = PATIENTS.T
+    for test, area, error in [
+        (albumin, 0.7366, 0.0927),
+        (protein, 0.6478, 0.1000),
+        (10 - score, 0.7258, 0.1028),
+    ]:
+        # Against constant scores, which have no variance, the error is that of the area alone.
+        difference, found, _ = delong_test(helped, test, np.zeros(43))
+        assert (0.5 + difference, found) == pytest.approx((area, error), abs=5e-5)
+    for test, published in [(albumin, (0.0108, 0.0953, 0.9102)),
+                            (protein, (-0.0780, 0.1046, 0.4561))]:  # fmt: skip
+        assert delong_test(helped, test, 10 - score) == pytest.approx(published, abs=5e-5)
+
+
+@pytest.mark.parametrize("decimals", [2, 12], ids=["ties", "no ties"])
+def test_a_study_s_size_agrees_with_a_count_over_all_pairs_to_1e_12(decimals: int) -> None:
+    rng = np.random.default_rng(20)
+    labels = (np.arange(600) < 117).astype(int)
+    for _ in range(20):
+        a, b = (rng.normal(size=(2, 600)) + labels + rng.normal(size=600)).round(decimals)
+        areas, covariance = direct(labels, a, b)
+        difference, error, _ = delong_test(labels, a, b)
+        variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+        assert (difference, error**2) == pytest.approx((areas[0] - areas[1], variance), abs=1e-12)
 
 
 def test_p_is_uniform_where_there_is_no_difference() -> None:
@@ -339,7 +382,8 @@ def test_calibration_knows_a_right_a_shifted_and_a_too_extreme_risk():
     extreme = calibration(labels, scipy.special.expit(2 * logits))
     assert extreme.slope == pytest.approx(0.5, abs=0.03)
     assert np.isnan(calibration([1, 1], [0.2, 0.3])).all()
-    assert np.isnan(calibration([1, 0], [0.3, 0.3]).slope)
+    for scores in ([0.3, 0.3], [0.6, 0.4], [0.4, 0.6]):  # all equal, or classes that never overlap
+        assert np.isnan(calibration([1, 0], scores).slope)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(1, 4))
@@ -349,3 +393,14 @@ def test_the_expected_best_is_the_mean_over_all_draws(values, budget):
         for trials in range(1, budget + 1)
     ]
     assert expected_best(values, budget) == pytest.approx(brute, abs=1e-9)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(1, 4),
+       st.sampled_from([0.25, 0.5, 0.75]))  # fmt: skip
+def test_a_quantile_of_the_best_is_that_of_all_draws(values, budget, quantile):
+    brute = [
+        np.quantile([max(drawn) for drawn in itertools.product(values, repeat=trials)], quantile,
+                    method="inverted_cdf")
+        for trials in range(1, budget + 1)
+    ]  # fmt: skip
+    assert list(best_quantile(values, budget, quantile)) == brute

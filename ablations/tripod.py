@@ -1,0 +1,201 @@
+"""A fragment for a paper: items 12c, 12e, 13 and 23a of TRIPOD+AI, from a study's spec and rows.
+
+The checklist is that of Collins et al., "TRIPOD+AI statement", BMJ 385, e078378 (2024). What the
+study does not know, such as why a measure was chosen in a clinic's view, is left to the author.
+"""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from ablations.differences import REFERENCE, verdict
+from ablations.formats import ABSENT, Cells, interval, markdown, mean_and_sd, number
+from ablations.operating_points import LEAST_SENSITIVITY
+from ablations.rows import Study
+from ablations.tables import reopened
+
+_UNKNOWN = "not recorded, as the study has no spec.json"
+_SAMPLERS = {
+    "tpe": "the tree-structured Parzen estimator of Optuna",
+    "random": "random search",
+    "gp": "a Gaussian process of Optuna",
+}
+_VALIDATIONS = {
+    "official": "the official validation images",
+    "cv5": "the mean over five stratified folds of the training and validation images, with "
+    "duplicates kept in one fold",
+}
+
+
+HEADING = "TRIPOD+AI, items 12c, 12e, 13 and 23a"
+
+
+def tripod(study: Study, table: pd.DataFrame, level: int = 2) -> str:
+    """The four items as Markdown.
+
+    Args:
+        table: see `ablation_table`.
+        level: of the items' headings.
+    """
+    items = {
+        "12c. Model building and hyperparameter tuning": _tuning(study, table),
+        "12e. Performance measures": _measures(study),
+        "13. Class imbalance": _imbalance(study),
+        "23a. Model performance": _performance(study, table),
+    }
+    return "\n\n".join(f"{'#' * level} {item}\n\n{text}" for item, text in items.items())
+
+
+def _tuning(study: Study, table: pd.DataFrame) -> str:
+    options = (study.spec or {}).get("options", {})
+    searched = study.trials[study.trials["stage"] == "search"]
+    counts = searched["status"].value_counts()
+    run = (
+        f"{len(searched)} search trials of {len(study.arms)} arms were run: "
+        f"{counts.get('completed', 0)} completed, {counts.get('pruned', 0)} stopped early, "
+        f"{counts.get('failed', 0)} failed."
+    )
+    return "\n\n".join([
+        "Each arm, one variant of the network on one backbone, was tuned by itself with the same "
+        f"budget. {_search(options)} {run}",
+        f"Searched: {_space(options)}. The paper's setting was the first trial of every arm.",
+        _confirmation(options),
+        markdown([_chosen(row) for row in table.to_dict("records")]).rstrip(),
+    ])  # fmt: skip
+
+
+def _search(options: dict[str, Any]) -> str:
+    if not options.get("trials"):
+        return f"Sampler, budget and validation: {_UNKNOWN}."
+    sampler = _SAMPLERS.get(options.get("sampler", ""), f"sampler {options.get('sampler')}")
+    stopped = {
+        "asha": "Trials that fell behind others of their arm were stopped early (ASHA).",
+        "none": "No trial was stopped early.",
+    }.get(options.get("scheduler", ""), "")
+    judged = _VALIDATIONS.get(options.get("validation", ""), "the validation images")
+    epochs = options.get("epochs")
+    return (
+        f"Budget: {options['trials']} trials an arm of at most {epochs} epochs, drawn by {sampler} "
+        f"(seed {options.get('seed')}). A trial was judged by its best AUC over epochs, on "
+        f"{judged}; the test images were not seen. {stopped}".rstrip()
+    )
+
+
+def _space(options: dict[str, Any]) -> str:
+    told = []
+    for each in options.get("space", ()):
+        if each["type"] == "choice":
+            span = f"one of {', '.join(map(str, each['choices']))}"
+        else:
+            scale = ", on a log scale" if each.get("log") else ""
+            span = f"{each['low']:g} to {each['high']:g}{scale}"
+        told.append(f"{each['name']} ({span}; in {', '.join(each['variants'])})")
+    return "; ".join(told) or _UNKNOWN
+
+
+def _confirmation(options: dict[str, Any]) -> str:
+    seeds = options.get("seeds")
+    often = f" with {seeds} seed{'s' * (seeds != 1)}" if seeds else " with one or more seeds"
+    return (
+        f"The best hyperparameters of each arm were retrained{often}, without early stopping; the "
+        "epoch was chosen by validation AUC. Only these models were given the test images."
+    )
+
+
+def _chosen(row: dict[Any, Any]) -> Cells:
+    return {
+        "arm": row["arm"],
+        "trials": str(row["trials"]),
+        "learning rate": number(row["lr"], ".2g"),
+        "threshold scale": number(row["threshold_scale"], ".2f"),
+        "seeds": str(row["seeds"]),
+    }
+
+
+def _measures(study: Study) -> str:
+    resampled = (
+        "a stratified bootstrap over images and seeds together"
+        if study.confirmed.groupby("arm").size().max() > 1
+        else "DeLong's variance, as there is one seed of each arm"
+    )
+    return (
+        "Discrimination: area under the ROC curve, with a 95 % interval on the logit scale from "
+        f"{resampled}; sensitivity at a specificity of 0.95, 0.90 and 0.85, read off the test "
+        "curve, and at thresholds that keep these specificities on the validation images; partial "
+        f"area where sensitivity is at least {LEAST_SENSITIVITY}. Decisions at a probability of "
+        "0.5: accuracy, sensitivity, specificity; positive and negative predictive value at a "
+        "stated prevalence. Calibration: intercept, slope, expected calibration error, and a "
+        f"calibration curve. Comparison: difference in AUC to {REFERENCE} of the same backbone, "
+        "paired on the test images, with p-values adjusted by Holm's method for all comparisons "
+        "of the study; McNemar's exact test of decisions; the smallest true difference that such "
+        "a test finds with 80 % power."
+    )
+
+
+def _imbalance(study: Study) -> str:
+    data = (study.spec or {}).get("data", {})
+    counts = {split: (data["melanoma"][split], all_of_it)
+              for split, all_of_it in data.get("images", {}).items()}  # fmt: skip
+    test = study.test_predictions.drop_duplicates("image_id")
+    if not counts and len(test):
+        counts = {"test": (int(test["label"].sum()), len(test))}
+    shares = [f"{ill} of {of} {split} images ({ill / of:.1%})"
+              for split, (ill, of) in counts.items() if of]  # fmt: skip
+    told = f"Melanoma: {', '.join(shares)}." if shares else f"Class counts: {_UNKNOWN}."
+    return (
+        f"{told} {_weights(study)} Images were not resampled, and probabilities not recalibrated "
+        "afterwards; calibration is reported as it is."
+    )
+
+
+def _weights(study: Study) -> str:
+    """How the loss weighed the classes: in the models that were confirmed, if it was searched."""
+    if "class_weights" not in study.trials:
+        return "Both classes had the same weight in the loss."
+    used = study.confirmed.dropna(subset=["class_weights"])
+    by_arm = [
+        f"{arm} {'with' if of_arm['class_weights'].astype(bool).all() else 'without'}"
+        for arm, of_arm in used.groupby("arm")
+    ]
+    chosen = f" Confirmed: {', '.join(by_arm)}." if by_arm else ""
+    return (
+        "Whether to weigh classes in the loss by the inverse of their frequency was searched, as "
+        f"any other hyperparameter.{chosen}"
+    )
+
+
+def _performance(study: Study, table: pd.DataFrame) -> str:
+    test = study.test_predictions
+    if test.empty:
+        return "No confirmed model yet, so there is no performance to report."
+    images = test.drop_duplicates("image_id")
+    rows = [
+        {
+            "arm": row["arm"],
+            "seeds": str(row["seeds"]),
+            "AUC (95 % interval)": _with(row["auc_mean"], row["auc_low"], row["auc_high"], ".3f"),
+            "difference (95 % interval)": _with(
+                row["delta_auc"], row["delta_low"], row["delta_high"], "+.3f"
+            ),
+            "p Holm": number(row["p_holm"], ".3f"),
+            "SEN": mean_and_sd(row["sen"], row["sen_sd"]),
+            "SPE": mean_and_sd(row["spe"], row["spe_sd"]),
+        }
+        for row in table.to_dict("records")
+    ]
+    return "\n\n".join([
+        f"On {len(images)} test images, {int((images['label'] == 1).sum())} melanoma; difference "
+        f"to {REFERENCE} of the same backbone; SEN and SPE at a probability of 0.5, mean ± "
+        "standard deviation over seeds.",
+        markdown(rows).rstrip(),
+        verdict(table),
+        *reopened(study),
+        "Subgroups were not examined.",
+    ])  # fmt: skip
+
+
+def _with(value: float, low: float, high: float, format_spec: str) -> str:
+    if math.isnan(value):
+        return ABSENT
+    return f"{number(value, format_spec)} ({interval(low, high)})"
