@@ -37,7 +37,7 @@ for address in {addresses}; do
     for _ in $(seq 100); do ssh_to $address true 2> /dev/null && break; sleep 0.2; done
 done
 ray up {config} -y < /dev/null > {work}/up.log 2>&1
-ray exec {config} 'for _ in $(seq 120); do
+ray exec {config} 'for _ in $(seq 30); do
     python -c "import ray; ray.init(log_to_driver=False); \
         exit(len([n for n in ray.nodes() if n[\\"Alive\\"]]) < 2)" 2>/dev/null && break; sleep 1
     done; ray status' > {work}/status.log 2>&1

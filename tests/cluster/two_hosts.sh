@@ -23,4 +23,5 @@ for number in 2 3; do
     ip netns exec $name unshare --pid --mount --uts --fork --kill-child --mount-proc \
         bash "$here/host.sh" "$work/$name" &
 done
+# shellcheck source=/dev/null
 . "$work/commands"
