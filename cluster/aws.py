@@ -67,7 +67,9 @@ class Account:
             with _already("LimitExceeded"):  # a profile holds one role, and has this one
                 self.iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
             yield f"instance profile {role}"
-        with _already("InvalidInput", "EntityAlreadyExists"):  # an account's first spot request needs this role
+        # An account's first spot request needs this role, which AWS makes by itself only when asked
+        # through its console.
+        with _already("InvalidInput", "EntityAlreadyExists"):
             self.iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
 
     def running(self) -> Iterator[str]:

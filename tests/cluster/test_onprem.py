@@ -18,11 +18,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from masll import VARIANTS
 from tests.support import ROOT, TINY_BACKBONE, write_isic_folder
 
 HOSTS = {"host2": "10.77.0.2", "host3": "10.77.0.3"}
-NAMESPACES = "unshare --net --mount --pid --fork --kill-child --mount-proc".split()
+NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 COMMANDS = """
 cd {root}
@@ -48,7 +47,9 @@ ray exec {config} 'cd ~/masll-lab && python -m tuning.search --address auto \
     --data {work}/isic --study {work}/study {options}' > {work}/study.log 2>&1
 ray down {config} -y < /dev/null > {work}/down.log 2>&1
 for address in {addresses}; do
-    for _ in $(seq 120); do ssh_to $address 'pgrep -f raylet/raylet' > /dev/null || break; sleep 1; done
+    for _ in $(seq 120); do
+        ssh_to $address 'pgrep -f raylet/raylet' > /dev/null || break; sleep 1
+    done
     ssh_to $address 'ps -eo args= | grep -E "[r]ay(let|::|/)|gcs_server|[m]onitor.py" || true'
 done > {work}/left.log
 """
@@ -75,8 +76,10 @@ def make_host(folder: Path, address: str, work: Path) -> None:
     (project / ".venv").symlink_to(sys.prefix)
     there = (ROOT / "pyproject.toml").read_bytes() + (ROOT / "constraints.txt").read_bytes()
     (project / "installed").write_text(f"{hashlib.sha256(there).hexdigest()}  -\n")
-    # The environment of the tests knows the checkout as the project; what was sent shall run.
-    (folder / "home" / ".bashrc").write_text("export PYTHONPATH=$HOME/masll-lab\n")
+    # The environment of the tests knows the checkout as the project; what was sent shall run. Ray
+    # gives way to other processes, which is kind on a desk and endless on a busy test machine.
+    bashrc = "export PYTHONPATH=$HOME/masll-lab RAY_worker_niceness=0\n"
+    (folder / "home" / ".bashrc").write_text(bashrc)
     (folder / "passwd").write_text(f"root:x:0:0:root:{folder}/home:/bin/bash\n"
                                    "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n")  # fmt: skip
     (folder / "shadow").write_text("root:*:19000:0:99999:7:::\n")
@@ -95,7 +98,9 @@ def work(tmp_path_factory) -> Path:
     work = tmp_path_factory.mktemp("onprem")
     (work / "laptop").mkdir()
     for key in ("key", "host_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / key], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / key], check=True
+        )
     for name, address in HOSTS.items():
         make_host(work / name, address, work)
     write_isic_folder(work / "isic")
@@ -106,11 +111,18 @@ def work(tmp_path_factory) -> Path:
     (work / "onprem.yaml").write_text(yaml.safe_dump(config))
     options = (
         f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 "
-        "--trials 1 --epochs 1 --seeds 1 --batch-size 8 --num-gpus 0"
+        "--trials 1 --epochs 1 --seeds 1 --batch-size 8 --num-gpus 0 "
+        "--variants baseline gated-fusion"
     )
     (work / "commands").write_text(
-        COMMANDS.format(root=ROOT, work=work, python=sys.executable, config=work / "onprem.yaml",
-                        addresses=" ".join(HOSTS.values()), options=options)  # fmt: skip
+        COMMANDS.format(
+            root=ROOT,
+            work=work,
+            python=sys.executable,
+            config=work / "onprem.yaml",
+            addresses=" ".join(HOSTS.values()),
+            options=options,
+        )
     )
     result = subprocess.run(
         [*NAMESPACES, "bash", ROOT / "tests" / "cluster" / "two_hosts.sh", work],
@@ -124,7 +136,7 @@ def work(tmp_path_factory) -> Path:
 @pytest.mark.soak
 def test_ray_up_joins_both_hosts(work):
     status = (work / "status.log").read_text()
-    assert "2 local.cluster.node" in status or status.count("node_") >= 2, status
+    assert "2 local.cluster.node" in status, status
 
 
 @pytest.mark.soak
@@ -132,7 +144,7 @@ def test_a_study_runs_on_the_cluster(work):
     trials = pd.read_parquet(work / "study" / "trials")
     assert sorted(trials["trial_id"]) == sorted(
         f"{variant}.{TINY_BACKBONE}.{stage}.0000"
-        for variant in VARIANTS
+        for variant in ("baseline", "gated-fusion")
         for stage in ("search", "confirm")
     )
     assert set(trials["status"]) == {"completed"}
@@ -149,7 +161,7 @@ def test_the_project_and_the_token_were_sent_to_both_and_a_stranger_is_refused(w
         assert {p.name for p in sent.glob("*.py")} == {p.name for p in here.glob("*.py")}
         assert not list(sent.rglob("__pycache__/*.so"))
     assert not (work / "stranger-let-in").exists()
-    assert "authenticat" in (work / "stranger.log").read_text().lower()
+    assert "InvalidAuthToken" in (work / "stranger.log").read_text()
 
 
 @pytest.mark.soak

@@ -15,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from masll import VARIANTS
 from tests.support import ROOT, TINY_BACKBONE, write_isic_folder
 
 PROGRAMS = {
@@ -105,10 +104,12 @@ def test_a_study_runs_in_a_job(tmp_path):
     if os.getuid() or subprocess.run([*NAMESPACES.split(), "ip", "link"]).returncode:
         pytest.skip("needs root, unshare and ip: Ray of the job and of other tests must not meet")
     _, env = job_folder(tmp_path)
+    env["RAY_worker_niceness"] = "0"  # Ray gives way to other processes: endless when busy
     isic = write_isic_folder(tmp_path / "isic")
     options = (
         f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 "
-        "--trials 1 --epochs 1 --seeds 1 --batch-size 8 --num-gpus 0"
+        "--trials 1 --epochs 1 --seeds 1 --batch-size 8 --num-gpus 0 "
+        "--variants baseline gated-fusion"
     ).split()
     within = tmp_path / "within.sh"
     # As process 1 of its namespace, this shell sees what the job has left, and takes it along.
@@ -121,6 +122,6 @@ def test_a_study_runs_in_a_job(tmp_path):
     output, errors = job.communicate(timeout=540)
     assert job.returncode == 0, output + errors
     trials = pd.read_parquet(tmp_path / "study" / "trials")
-    assert len(trials) == 2 * len(VARIANTS) and set(trials["status"]) == {"completed"}
+    assert len(trials) == 4 and set(trials["status"]) == {"completed"}
     assert (tmp_path / "left").read_text() == ""
     assert "at once" in output
