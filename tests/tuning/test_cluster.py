@@ -16,12 +16,12 @@ from tuning.unfinished import Begun, Unfinished
 GPUS = {"a": 3, "b": 3, "c": 2}  # of each node
 ASKED = (
     f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 --batch-size 8 "
-    "--trials 2 --epochs 40 --seeds 1 --scheduler none --num-gpus 8"
+    "--trials 3 --epochs 40 --seeds 1 --scheduler none --num-gpus 8"
 ).split()
 EXPECTED = sorted(
     f"{variant}.{TINY_BACKBONE}.{stage}.{number:04d}"
     for variant in VARIANTS
-    for stage, count in {"search": 2, "confirm": 1}.items()
+    for stage, count in {"search": 3, "confirm": 1}.items()
     for number in range(count)
 )
 
