@@ -75,6 +75,8 @@ def sheet_of_cases(study: Study) -> Figure | None:
         for kind in ("corrected", "erred")
     }
     shown = [case for cases in kinds.values() for case in cases]
+    if not shown:  # both decide alike on every image
+        return None
     seen = _look_at(study, both[0], [case["image_id"] for case in shown])
     if not seen:
         return None

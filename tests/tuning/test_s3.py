@@ -13,9 +13,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from masll import load_model
+from ablations import report
+from masll import InputError, load_model, predict
 from masll.places import file_system, place
 from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error
+from tuning import search, status
 from tuning.cases import Cases, read_cases, write_folds
 from tuning.lease import lease_holder
 from tuning.unfinished import Unfinished
@@ -80,7 +82,7 @@ def wait_for_trials(study, count: int, process: subprocess.Popen) -> list[str]:
 
 @pytest.mark.slow
 def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one(
-    s3, isic_master, tmp_path
+    s3, isic_master, tmp_path, capsys
 ):
     s3.make_bucket("lab")
     s3.put_folder(isic_master, "lab/isic")
@@ -88,6 +90,7 @@ def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one
     first, second = Machine(tmp_path / "first"), Machine(tmp_path / "second")
     with first.search("--study", study, "--data", "s3://lab/isic", *SMALL) as process:
         wait_for_trials(study, 1, process)
+        os.kill(process.pid, signal.SIGSTOP)  # or it might end before the other one looks
         held = second.run("tuning.search", "--study", study, "--resume")
         assert_one_line_error(held, str(study), f"held by process {process.pid} on", "wait")
         os.kill(process.pid, signal.SIGKILL)
@@ -102,12 +105,16 @@ def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one
         while lease_holder(study) is None:
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
-        followed = first.run("tuning.status", study, "--follow")
+        os.kill(process.pid, signal.SIGSTOP)
+        following = first.start("tuning.status", study, "--follow")
+        assert f"runs: process {process.pid} on" in following.stdout.readline()
+        os.kill(process.pid, signal.SIGCONT)
         output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert followed.returncode == 0, followed.stderr
-    shown = [line for line in followed.stdout.splitlines() if line.startswith(f"study {study}")]
-    assert f"runs: process {process.pid} on" in shown[0] and shown[-1].endswith("; done")
+    followed, errors = following.communicate(timeout=60)
+    assert following.returncode == 0, errors
+    told = [line for line in followed.splitlines() if line.startswith(f"study {study}")]
+    assert told[-1].endswith("; done")
     assert all(path.read_bytes() == content for path, content in kept.items())
     trials = pd.concat(
         pd.read_parquet(path.key, filesystem=file_system())
@@ -134,27 +141,32 @@ def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one
     model = study / "models" / f"gated-fusion/{TINY_BACKBONE}" / "seed-1"
     assert load_model(str(model)).config.variant == "gated-fusion"
     image = next((isic_master / "ISIC-2017_Test_v2_Data").iterdir())
-    predicted = first.run("masll.predict", "--model", model, "--format", "csv", image)
-    row = trials[(trials["stage"] == "confirm") & (trials["seed"] == 1)]
-    assert predicted.returncode == 0 and len(row) == 2 and image.name in predicted.stdout
+    assert predict.main(["--model", str(model), str(image)]) == 0
+    assert str(image) in capsys.readouterr().out
 
 
-def test_what_is_wrong_with_the_place_is_one_line_before_anything_starts(s3, tmp_path):
-    machine = Machine(tmp_path / "machine")
+def test_what_is_wrong_with_the_place_is_told_before_anything_starts(s3, tmp_path, monkeypatch):
+    monkeypatch.setenv("MASLL_CACHE", str(tmp_path / "cache"))
     s3.make_bucket("used")
     s3.ask("PUT", "/used/study/notes.txt", b"of somebody")
     for study, words in {
-        "s3://nowhere/study": ("s3://nowhere/study", "there is no bucket 'nowhere'"),
-        "s3://used/study": ("s3://used/study is not empty", "--resume"),
-        "s3://": ("'s3://' names no bucket",),
+        "s3://nowhere/study": "cannot reach s3://nowhere/study: there is no bucket 'nowhere'",
+        "s3://used/study": "s3://used/study is not empty; add --resume",
+        "s3://": "'s3://' names no bucket",
     }.items():
-        assert_one_line_error(machine.run("tuning.search", "--study", study, *SMALL), *words)
-    assert_one_line_error(machine.run("tuning.status", "s3://used/none"), "no study in")
-    assert_one_line_error(machine.run("ablations.report", "s3://used/none"), "no study folder")
-    machine.environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
-    away = machine.run("tuning.search", "--study", "s3://used/new", *SMALL)
-    assert_one_line_error(away, "s3://used/new", "the endpoint is not reachable")
-    assert not (tmp_path / "machine" / "cache").exists(), "no image was prepared for it"
+        with pytest.raises(InputError, match=words):
+            search.main(["--study", study, *SMALL])
+    with pytest.raises(InputError, match="no study in 's3://used/none'"):
+        status.main(["s3://used/none"])
+    with pytest.raises(InputError, match="no study folder 's3://used/none'"):
+        report.main(["s3://used/none"])
+    with pytest.raises(InputError, match="no data at s3://used/none"):
+        search.main(["--study", "s3://used/new", "--data", "s3://used/none", *SMALL])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    file_system.cache_clear()
+    with pytest.raises(InputError, match="s3://used/new: the endpoint is not reachable"):
+        search.main(["--study", "s3://used/new", *SMALL])
+    assert not list((tmp_path / "cache").glob("isic*")), "no image was prepared for it"
 
 
 def test_folds_are_read_back_from_either_kind_of_place(s3, tmp_path):
