@@ -65,7 +65,7 @@ def differences(study: Study) -> pd.DataFrame:
         found = auc_difference(labels, rows, reference)
         table.loc[arm, ["delta_auc", "delta_low", "delta_high", "p_value", "detectable_delta"]] = (
             *(found.value, found.low, found.high, found.p_value),
-            detectable_difference(found.error),
+            detectable_difference(found.error, found.df),
         )
     table["p_holm"] = holm(table["p_value"])
     return table

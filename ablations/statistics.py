@@ -158,6 +158,7 @@ class Estimate(NamedTuple):
     low: float
     high: float
     p_value: float = math.nan
+    df: float = math.inf  # degrees of freedom of the error: few where a few seeds make it up
 
 
 def mean_auc(
@@ -167,8 +168,9 @@ def mean_auc(
     """Mean area over the seeds of an arm, for other seeds and other images of the same kind.
 
     Images (within their class) and seeds are drawn again together; the standard error of that
-    bootstrap gives an interval symmetric on the logit scale, and so inside [0, 1]. With one seed
-    it is DeLong's, and says nothing of other seeds.
+    bootstrap gives an interval symmetric on the logit scale, and so inside [0, 1]. It is as wide
+    as Student's t asks where few seeds say how much seeds differ. With one seed it is DeLong's,
+    and says nothing of other seeds.
 
     Args:
         labels: (n,) of 0 and 1.
@@ -193,9 +195,10 @@ def mean_auc(
     error = float(drawn.std(ddof=1))
     if value in (0.0, 1.0) or error == 0:
         return Estimate(value, error, *auc_confidence_interval(labels, rows[0], level)[1:])
-    half = scipy.stats.norm.ppf((1 + level) / 2) * error / (value * (1 - value))
+    df = _degrees_of_freedom(positive, [rows], error)
+    half = scipy.stats.t.ppf((1 + level) / 2, df) * error / (value * (1 - value))
     low, high = scipy.special.expit(scipy.special.logit(value) + np.array([-half, half]))
-    return Estimate(value, error, float(low), float(high))
+    return Estimate(value, error, float(low), float(high), df=df)
 
 
 def auc_difference(
@@ -204,7 +207,9 @@ def auc_difference(
 ) -> Estimate:  # fmt: skip
     """Difference of two arms' mean areas on the same images, with a two-sided paired test.
 
-    Images are drawn once for both arms, seeds for each arm. With one seed each it is DeLong's test.
+    Images are drawn once for both arms, seeds for each arm. The test is Student's, with fewer
+    degrees of freedom the more of the error comes from few seeds. With one seed each it is
+    DeLong's test.
 
     Args:
         labels: (n,) of 0 and 1.
@@ -217,9 +222,9 @@ def auc_difference(
     """
     a, b = (np.atleast_2d(np.asarray(scores, dtype=float)) for scores in (scores_a, scores_b))
     labels = np.asarray(labels).ravel()
-    z = scipy.stats.norm.ppf((1 + level) / 2)
     if len(a) == len(b) == 1:
         difference, error, p = delong_test(labels, a[0], b[0])
+        z = scipy.stats.norm.ppf((1 + level) / 2)
         return Estimate(difference, error, difference - z * error, difference + z * error, p)
     positive, _ = _checked(labels, *a, *b)
     if positive.all() or not positive.any():
@@ -232,20 +237,25 @@ def auc_difference(
     error = float((drawn_a - drawn_b).std(ddof=1))
     if error < 1e-12:
         return Estimate(difference, 0.0, difference, difference, math.nan if difference else 1.0)
-    p = float(2 * scipy.stats.norm.sf(abs(difference) / error))
-    return Estimate(difference, error, difference - z * error, difference + z * error, p)
+    df = _degrees_of_freedom(positive, [a, b], error)
+    p = float(2 * scipy.stats.t.sf(abs(difference) / error, df))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * error
+    return Estimate(difference, error, difference - half, difference + half, p, df)
 
 
-def detectable_difference(error: float, *, power: float = 0.8, level: float = 0.95) -> float:
+def detectable_difference(
+    error: float, df: float = math.inf, *, power: float = 0.8, level: float = 0.95
+) -> float:
     """The smallest true difference that a two-sided test with such a standard error finds so often.
 
     Args:
         error: standard error of the difference.
+        df: its degrees of freedom.
         power: how often it is found.
         level: 1 - the size of the test.
     """
-    normal = scipy.stats.norm
-    return float((normal.ppf((1 + level) / 2) + normal.ppf(power)) * error)
+    t = scipy.stats.t(df)
+    return float((t.ppf((1 + level) / 2) + t.ppf(power)) * error)
 
 
 def mcnemar(
@@ -371,9 +381,28 @@ def _drawn_means(
     for rows in arms:
         areas = np.stack([_drawn_areas(positive.tobytes(), row.tobytes(), draws, seed)
                           for row in rows], axis=1)  # fmt: skip
-        of_seeds = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), draws) / len(rows)
+        # One seed fewer than there are: as many would vary by (n - 1) / n of what they should,
+        # half of it with two seeds (McCarthy and Snowden 1985).
+        drawn = max(len(rows) - 1, 1)
+        of_seeds = rng.multinomial(drawn, np.full(len(rows), 1 / len(rows)), draws) / drawn
         means.append((areas * of_seeds).sum(axis=1))
     return means
+
+
+def _degrees_of_freedom(positive: npt.NDArray[np.bool_], arms: list[Floats], error: float) -> float:
+    """Of a standard error, by Welch and Satterthwaite: its parts by seeds, the rest by images.
+
+    Args:
+        arms: (seeds, n) each; an arm of one seed has no part by seeds.
+    """
+    several = [rows for rows in arms if len(rows) > 1]
+    by_seeds = [np.var([_placements(positive, row)[0] for row in rows], ddof=1) / len(rows)
+                for rows in several]  # fmt: skip
+    by_images = max(error**2 - sum(by_seeds), 0.0)
+    images = min(positive.sum(), (~positive).sum()) - 1
+    parts = [(part, len(rows) - 1) for part, rows in zip(by_seeds, several, strict=True)]
+    uncertain = sum(part**2 / df for part, df in [*parts, (by_images, images)])
+    return float((by_images + sum(by_seeds)) ** 2 / uncertain) if uncertain > 0 else math.inf
 
 
 # An arm is compared more than once, gated-fusion with every other: its draws are made once.

@@ -115,7 +115,8 @@ def _chosen(row: dict[Any, Any]) -> Cells:
 
 def _measures(study: Study) -> str:
     resampled = (
-        "a stratified bootstrap over images and seeds together"
+        "a stratified bootstrap over images and seeds together (Student's t, with Satterthwaite's "
+        "degrees of freedom, as few seeds say how much seeds differ)"
         if study.confirmed.groupby("arm").size().max() > 1
         else "DeLong's variance, as there is one seed of each arm"
     )

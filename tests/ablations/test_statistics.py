@@ -297,6 +297,34 @@ def test_p_values_of_arms_that_do_not_differ_are_uniform():
     assert scipy.stats.kstest(p_values, "uniform").pvalue > 0.01
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("between_seeds", [0.1, 0.2])
+def test_two_seeds_do_not_see_differences_that_are_not_there(between_seeds):
+    # With two seeds, a bootstrap of as many and a normal distribution reject 17 and 26 %.
+    rng = np.random.default_rng(21)
+    labels = (np.arange(300) < 100).astype(int)
+    rejected = 0
+    for study in range(300):
+        images = rng.normal(size=300)
+        a, b = (binormal(rng, labels, 2, images=images, between_seeds=between_seeds)
+                for _ in range(2))  # fmt: skip
+        rejected += auc_difference(labels, a, b, draws=200, seed=study).p_value < 0.05
+    assert 0.015 < rejected / 300 < 0.085  # 5 %, give or take 2.8 standard errors
+
+
+def test_degrees_of_freedom_are_those_of_what_makes_up_the_error():
+    rng = np.random.default_rng(22)
+    labels = (np.arange(400) < 120).astype(int)
+    one = binormal(rng, labels, 1)
+    of_images = mean_auc(labels, np.repeat(one, 4, axis=0))
+    assert of_images.df == pytest.approx(119), "seeds that do not differ leave the images"
+    of_seeds = mean_auc(labels, binormal(rng, labels, 3, between_seeds=2))
+    assert 2 <= of_seeds.df < 4, "seeds that differ by far more than images leave the seeds"
+    assert mean_auc(labels, one).df == math.inf
+    narrow, wide = (detectable_difference(0.01, df) for df in (math.inf, 2))
+    assert wide > 1.5 * narrow
+
+
 def test_a_bootstrap_of_one_seed_s_images_agrees_with_delong():
     rng = np.random.default_rng(13)
     labels = (np.arange(400) < 120).astype(int)
@@ -323,7 +351,7 @@ def test_one_seed_each_is_delong_s_test():
 def test_what_a_mean_over_seeds_cannot_say_is_nan(function):
     rng = np.random.default_rng(15)
     scores = rng.normal(size=(3, 6))
-    assert np.isnan(function(np.ones(6, int), scores)).all()
+    assert np.isnan(function(np.ones(6, int), scores)[:5]).all()
     alone = function(np.array([1, 0, 0, 0, 0, 0]), scores)
     assert np.isfinite(alone.value) and np.isnan(alone.error) and np.isnan(alone.low)
 
