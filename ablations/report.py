@@ -5,6 +5,7 @@ With more than one study, their arms side by side.
 
 import argparse
 import contextlib
+import importlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -97,6 +98,9 @@ def write_report(
         if "html" in formats:
             from ablations.summary import write_page  # seconds to import
 
+            # Here and not in the thread: matplotlib must not find IPython half imported.
+            for library in ("nbclient", "nbconvert"):
+                importlib.import_module(library)
             # A process of its own runs the notebook: it takes a core while this one draws.
             page = beside_figures.submit(write_page, study.path, folder, prevalence)
         if "figures" in formats:
