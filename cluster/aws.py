@@ -148,7 +148,7 @@ class Account:
     def _policies(self) -> dict[str, str]:
         """What each role may do: workers use the bucket; the head also starts and ends workers."""
         arn = f"arn:aws:s3:::{self.bucket}"
-        bucket = [
+        bucket: list[dict[str, Any]] = [
             {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
              "Resource": arn},
             {"Effect": "Allow", "Resource": f"{arn}/*",
@@ -156,7 +156,7 @@ class Account:
                         "s3:AbortMultipartUpload"]},
         ]  # fmt: skip
         own = {"StringEquals": {"aws:ResourceTag/ray-cluster-name": self.cluster}}
-        nodes = [
+        nodes: list[dict[str, Any]] = [
             {"Effect": "Allow", "Resource": "*",
              "Action": ["ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:RunInstances"]},
             {"Effect": "Allow", "Resource": "*", "Action": "ec2:CreateTags",

@@ -248,6 +248,7 @@ def test_create_in_another_region_twice_and_a_worker_may_only_use_the_bucket(end
     assert aws.setup("delete").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_bucket_or_an_image_that_is_not_there_is_one_line(endpoint, tmp_path):
     aws = Aws(tmp_path, endpoint)
     none = aws.setup("create", "--config", CONFIG)

@@ -37,7 +37,7 @@ for address in {addresses}; do
 done
 ray up {config} -y < /dev/null > {work}/up.log 2>&1
 ray exec {config} 'for _ in $(seq 30); do
-    python -c "import ray; ray.init(log_to_driver=False); \
+    python -c "import ray; ray.init(\\"auto\\", log_to_driver=False); \
         exit(len([n for n in ray.nodes() if n[\\"Alive\\"]]) < 2)" 2>/dev/null && break; sleep 1
     done; ray status' > {work}/status.log 2>&1
 ssh_to 10.77.0.3 'RAY_AUTH_TOKEN=another RAY_AUTH_MODE=token {python} -c "
@@ -46,11 +46,10 @@ ray.init(address=\\"10.77.0.2:6379\\")"' > {work}/stranger.log 2>&1 && touch {wo
 ray exec {config} 'cd ~/masll-lab && python -m tuning.search --address auto \
     --data {work}/isic --study {work}/study {options}' > {work}/study.log 2>&1
 ray down {config} -y < /dev/null > {work}/down.log 2>&1
+left() {{ ssh_to "$1" 'ps -eo args= | grep -E "[r]aylet|[r]ay::|[g]cs_server|[m]onitor.py"'; }}
 for address in {addresses}; do
-    for _ in $(seq 120); do
-        ssh_to $address 'pgrep -f raylet/raylet' > /dev/null || break; sleep 1
-    done
-    ssh_to $address 'ps -eo args= | grep -E "[r]ay(let|::|/)|gcs_server|[m]onitor.py" || true'
+    for _ in $(seq 180); do left $address > /dev/null || break; sleep 1; done
+    left $address || true
 done > {work}/left.log
 """
 
@@ -58,7 +57,7 @@ done > {work}/left.log
 def missing() -> str:
     """What this machine lacks to play two hosts, or nothing."""
     programs = {"sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync",
-                "ip": "iproute2", "unshare": "util-linux", "pgrep": "procps"}  # fmt: skip
+                "ip": "iproute2", "unshare": "util-linux", "ps": "procps"}  # fmt: skip
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     lacking = [package for name, package in programs.items() if not shutil.which(name, path=path)]
     if lacking:

@@ -69,6 +69,7 @@ esac
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended_by", ["itself", "the time limit"])
 def test_the_job_starts_a_head_then_workers_then_the_search_and_leaves_nothing(ended_by, tmp_path):
     project, env = job_folder(tmp_path, ray=FAKE_RAY, python=FAKE_PYTHON)
