@@ -80,7 +80,7 @@ def wait_for_trials(study, count: int, process: subprocess.Popen) -> list[str]:
     raise AssertionError(f"no {count} trials in two minutes")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one(
     s3, isic_master, tmp_path, capsys
 ):
