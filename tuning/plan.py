@@ -289,6 +289,11 @@ class StudyPlan:
         """Whether every trial of the study has ended."""
         return all(plan.done for plan in self.arms.values())
 
+    @property
+    def waiting(self) -> set[str]:
+        """Ids of trials that were interrupted, and are to be gone on with."""
+        return {trial.trial_id for plan in self.arms.values() for trial in plan.waiting}
+
     def next(self) -> Trial | None:
         """A trial that was interrupted, or one of the arm that has had least of its budget.
 

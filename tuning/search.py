@@ -26,6 +26,7 @@ from tuning.rows import StudyRows
 from tuning.slots import find_slots, this_machine, trials_on_one
 from tuning.space import Space, load_space
 from tuning.study import (
+    forget_ended,
     load_plan,
     make_spec,
     read_spec,
@@ -85,6 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     with hold(folder):
         plan = load_plan(folder, options, space, confirm_again=confirm_again)
+        forget_ended(folder, plan)
         ray_died = _train(plan, folder, spec, options, space, cases, console)
     if not plan.done:
         console.print(

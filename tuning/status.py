@@ -105,7 +105,10 @@ class StatusView:
             state = f"runs: {self.held}"
         lines = [f"study {self.folder}, begun {spec['created_at']}; {state}"]
         now = datetime.datetime.now(datetime.UTC)
+        waiting = plan.waiting  # not those whose rows a killed run had written
         for begun in Unfinished(self.folder).all():
+            if begun.trial.trial_id not in waiting:
+                continue
             since = duration((now - begun.started_at).total_seconds())
             where = f" on {begun.where}" if begun.where else ""
             crashed = f", crashed {begun.crashes} times" if begun.crashes else ""

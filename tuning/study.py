@@ -99,6 +99,15 @@ def load_plan(
     return plan
 
 
+def forget_ended(folder: Place, plan: StudyPlan) -> None:
+    """Remove what a killed run has left of trials whose rows it had written."""
+    unfinished = Unfinished(folder)
+    waiting = plan.waiting
+    for begun in unfinished.all():
+        if begun.trial.trial_id not in waiting:
+            unfinished.remove(begun.trial.trial_id)
+
+
 def record_run(
     spec: dict[str, Any],
     folder: Place,

@@ -204,13 +204,16 @@ def test_a_killed_study_resumes_to_the_trials_of_an_undisturbed_one(isic_master,
     kept = {path: path.read_bytes() for path in (study / "trials").glob("*.parquet")}
     looked = run_module("tuning.status", study, cache=cache)
     assert looked.returncode == 0 and "stopped; go on with --resume" in looked.stdout
+    ended = {path.stem for path in kept}
     for begun in Unfinished(study).all():
-        assert f"{begun.trial.trial_id}: {begun.epochs} of 2 epochs" in looked.stdout
+        line = f"{begun.trial.trial_id}: {begun.epochs} of 2 epochs"
+        assert (line in looked.stdout) == (begun.trial.trial_id not in ended)
 
     result = search(cache, "--study", study, "--resume")
     assert result.returncode == 0, result.stderr
     assert trial_ids(study) == EXPECTED_IDS
     assert all(path.read_bytes() == content for path, content in kept.items())
+    assert not any((study / "running").iterdir())
 
 
 @pytest.mark.slow

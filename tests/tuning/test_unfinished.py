@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from masll.training import EpochResult
+from tuning.options import SearchOptions
 from tuning.plan import Arm, Trial
+from tuning.rows import StudyRows
+from tuning.space import DEFAULT_SPACE
+from tuning.study import forget_ended, load_plan
 from tuning.unfinished import Begun, Checkpoint, Unfinished, load_checkpoint, save_checkpoint
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=datetime.UTC)
@@ -54,3 +58,21 @@ def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path, damage):
     else:
         path.write_bytes({"cut off": content[:-200], "other": b"hello", "empty": b""}[damage])
     assert load_checkpoint(path) is None
+
+
+def test_what_a_killed_run_has_left_of_an_ended_trial_is_forgotten(tmp_path):
+    arm = Arm("gated-fusion", "resnet18")
+    options = SearchOptions(variants=(arm.variant,), backbones=(arm.backbone,), trials=4, epochs=1,
+                            seeds=1, image_size=32)  # fmt: skip
+    params = {"lr": 0.01, "threshold_scale": 1.0}
+    ended, cut_off = (Trial(arm, "search", number, 0, params) for number in (0, 1))
+    for trial in (ended, cut_off):
+        Unfinished(tmp_path).keep(Begun(trial, NOW))
+    row = {"trial_id": ended.trial_id, "arm": str(arm), "variant": arm.variant, "number": 0,
+           "backbone": arm.backbone, "stage": "search", "status": "failed", "seed": 0,
+           "epochs": 0, "started_at": NOW, "ended_at": NOW, "seconds": 1.0}  # fmt: skip
+    StudyRows(tmp_path, DEFAULT_SPACE).write(row | params, [], [])
+    plan = load_plan(tmp_path, options, DEFAULT_SPACE)
+    assert plan.waiting == {cut_off.trial_id}
+    forget_ended(tmp_path, plan)
+    assert [begun.trial for begun in Unfinished(tmp_path).all()] == [cut_off]
