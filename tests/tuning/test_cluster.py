@@ -16,12 +16,12 @@ from tuning.unfinished import Begun, Unfinished
 GPUS = {"a": 3, "b": 3, "c": 2}  # of each node
 ASKED = (
     f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 --batch-size 8 "
-    "--trials 3 --epochs 40 --seeds 1 --scheduler none --num-gpus 8"
+    "--trials 2 --epochs 100 --seeds 1 --scheduler none --num-gpus 8"
 ).split()
 EXPECTED = sorted(
     f"{variant}.{TINY_BACKBONE}.{stage}.{number:04d}"
     for variant in VARIANTS
-    for stage, count in {"search": 3, "confirm": 1}.items()
+    for stage, count in {"search": 2, "confirm": 1}.items()
     for number in range(count)
 )
 
@@ -87,4 +87,4 @@ def test_eight_trials_at_once_on_three_nodes_and_a_lost_node_loses_no_trial(
     assert set(lost) & set(on_b), "what the lost node was training"
     assert set(trials.loc[lost, "node"]) <= {"a", "c", "d"} and "d" in set(trials["node"])
     epochs = pd.read_parquet(study / "epochs").groupby("trial_id")["epoch"].apply(list)
-    assert all(seen == list(range(1, 41)) for seen in epochs), "each epoch once"
+    assert all(seen == list(range(1, 101)) for seen in epochs), "each epoch once"
