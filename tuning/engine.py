@@ -158,7 +158,8 @@ def run(
             tuner.fit()
         except _RayDiedError:
             died = True
-    return Outcome(min(1.0, bridge.busy_seconds / watch.slot_seconds()), died)
+    there = watch.slot_seconds()
+    return Outcome(min(1.0, bridge.busy_seconds / there) if there else 0.0, died)
 
 
 @dataclass
