@@ -18,7 +18,7 @@ import pytest
 from tests.support import ROOT, TINY_BACKBONE, write_isic_folder
 
 PROGRAMS = {
-    "scontrol": 'printf "localhost\\nlocalhost\\n"\n',
+    "scontrol": 'printf "127.0.0.1\\n127.0.0.1\\n"\n',
     # Records its arguments, then runs the command that follows its options, as the real one does.
     "srun": 'echo "$*" >> "$RECORD"\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n',
 }
@@ -102,9 +102,13 @@ NAMESPACES = "unshare --net --mount --pid --fork --kill-child --mount-proc"
 
 @pytest.mark.soak
 def test_a_study_runs_in_a_job(tmp_path):
-    if os.getuid() or subprocess.run([*NAMESPACES.split(), "ip", "link"]).returncode:
+    if (
+        os.getuid()
+        or subprocess.run([*NAMESPACES.split(), "ip", "link"], capture_output=True).returncode
+    ):
         pytest.skip("needs root, unshare and ip: Ray of the job and of other tests must not meet")
-    _, env = job_folder(tmp_path)
+    # An address that is not a loopback one, or getent says that the machine has no IPv4.
+    _, env = job_folder(tmp_path, scontrol='printf "10.77.0.1\\n10.77.0.1\\n"\n')
     env["RAY_worker_niceness"] = "0"  # Ray gives way to other processes: endless when busy
     isic = write_isic_folder(tmp_path / "isic")
     options = (
@@ -115,8 +119,10 @@ def test_a_study_runs_in_a_job(tmp_path):
     within = tmp_path / "within.sh"
     # As process 1 of its namespace, this shell sees what the job has left, and takes it along.
     within.write_text(
-        'ip link set lo up; "$@"; status=$?; '
-        f"ps -eo args= | grep -E '[r]aylet|[g]cs_server' > {tmp_path}/left; exit $status\n"
+        "mkdir -p /tmp/ray && mount -t tmpfs tmpfs /tmp/ray\n"  # where Ray notes what is running
+        "ip link set lo up && ip address add 10.77.0.1/32 dev lo\n"
+        '"$@"\nstatus=$?\n'
+        f"ps -eo args= | grep -E '[r]aylet|[g]cs_server' > {tmp_path}/left\nexit $status\n"
     )
     job = start(env, "--data", isic, "--study", tmp_path / "study", *options,
                 within=f"{NAMESPACES} bash {within}")  # fmt: skip
