@@ -17,6 +17,8 @@ import pytest
 
 from tests.support import ROOT, TINY_BACKBONE, write_isic_folder
 
+JOB = str(os.getpid())  # names a port and a folder in /tmp, which other tests must not share
+PORT = 20000 + os.getpid() % 10000
 PROGRAMS = {
     "scontrol": 'printf "127.0.0.1\\n127.0.0.1\\n"\n',
     # Records its arguments, then runs the command that follows its options, as the real one does.
@@ -37,7 +39,7 @@ def job_folder(folder: Path, **programs: str) -> tuple[Path, dict[str, str]]:
     env = {
         **os.environ, "RECORD": str(folder / "record"), "PYTHONPATH": str(project),
         "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "SLURM_SUBMIT_DIR": str(project), "SLURM_JOB_ID": "4711", "SLURM_CPUS_PER_TASK": "1",
+        "SLURM_SUBMIT_DIR": str(project), "SLURM_JOB_ID": JOB, "SLURM_CPUS_PER_TASK": "1",
         "SLURM_JOB_NODELIST": "localhost,localhost", "MASLL_CACHE": str(folder / "cache"),
     }  # fmt: skip
     return project, env
@@ -86,12 +88,14 @@ def test_the_job_starts_a_head_then_workers_then_the_search_and_leaves_nothing(e
     _, errors = job.communicate(timeout=60)
     assert job.returncode == (3 if ended_by == "itself" else 130), errors
     head, worker, search, *rest = commands(env)
-    assert head.startswith("ray start --head --node-ip-address=127.0.0.1 --port=24711")
+    assert head.startswith(f"ray start --head --node-ip-address=127.0.0.1 --port={PORT}")
     assert "--include-dashboard=false" in head
-    assert worker.startswith("ray start --address=127.0.0.1:24711")
-    assert search.startswith("-m tuning.search --address 127.0.0.1:24711 --study s --preset paper")
+    assert worker.startswith(f"ray start --address=127.0.0.1:{PORT}")
+    assert search.startswith(
+        f"-m tuning.search --address 127.0.0.1:{PORT} --study s --preset paper"
+    )
     assert search.endswith("| token 0 a-token 600")
-    assert rest == ["interrupted"] * (ended_by != "itself") + ["rm -rf /tmp/ray-4711"]
+    assert rest == ["interrupted"] * (ended_by != "itself") + [f"rm -rf /tmp/ray-{JOB}"]
     assert not list(project.glob(".ray-token-*"))
     left = subprocess.run(["pgrep", "-f", f"{tmp_path}/bin"], capture_output=True, text=True)
     assert left.stdout == ""
