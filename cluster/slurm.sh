@@ -15,16 +15,17 @@ set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}"
 PATH="$PWD/.venv/bin:$PATH"
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
-# A token of this job's own, in a file: command lines and environments can be seen by others.
-export RAY_AUTH_TOKEN_PATH="$PWD/.ray-token-$SLURM_JOB_ID"
-(umask 077 && python -c 'import secrets; print(secrets.token_hex(32))' > "$RAY_AUTH_TOKEN_PATH")
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
-ip=$(getent ahostsv4 "${nodes[0]}" | awk 'NR == 1 { print $1 }')
+ip=$(getent ahostsv4 "${nodes[0]}" | awk 'NR == 1 { print $1 }') || true
+[[ -n $ip ]] || { echo "error: node ${nodes[0]} has no IPv4 address here" >&2; exit 2; }
 port=$((20000 + SLURM_JOB_ID % 10000)) # two jobs may share a node, so may two users
 folder="/tmp/ray-$SLURM_JOB_ID"
 cpus=${SLURM_CPUS_PER_TASK:-1}
 ray_nodes=()
+# A token of this job's own, in a file: command lines and environments can be seen by others.
+export RAY_AUTH_TOKEN_PATH="$PWD/.ray-token-$SLURM_JOB_ID"
+(umask 077 && python -c 'import secrets; print(secrets.token_hex(32))' > "$RAY_AUTH_TOKEN_PATH")
 
 # shellcheck disable=SC2329 # the trap calls it
 clean_up() {

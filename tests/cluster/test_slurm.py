@@ -17,8 +17,10 @@ import pytest
 
 from tests.support import ROOT, TINY_BACKBONE, write_isic_folder
 
+JOB = str(os.getpid())  # names a port and a folder in /tmp, which other tests must not share
+PORT = 20000 + os.getpid() % 10000
 PROGRAMS = {
-    "scontrol": 'printf "localhost\\nlocalhost\\n"\n',
+    "scontrol": 'printf "127.0.0.1\\n127.0.0.1\\n"\n',
     # Records its arguments, then runs the command that follows its options, as the real one does.
     "srun": 'echo "$*" >> "$RECORD"\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n',
 }
@@ -37,7 +39,7 @@ def job_folder(folder: Path, **programs: str) -> tuple[Path, dict[str, str]]:
     env = {
         **os.environ, "RECORD": str(folder / "record"), "PYTHONPATH": str(project),
         "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "SLURM_SUBMIT_DIR": str(project), "SLURM_JOB_ID": "4711", "SLURM_CPUS_PER_TASK": "1",
+        "SLURM_SUBMIT_DIR": str(project), "SLURM_JOB_ID": JOB, "SLURM_CPUS_PER_TASK": "1",
         "SLURM_JOB_NODELIST": "localhost,localhost", "MASLL_CACHE": str(folder / "cache"),
     }  # fmt: skip
     return project, env
@@ -86,12 +88,14 @@ def test_the_job_starts_a_head_then_workers_then_the_search_and_leaves_nothing(e
     _, errors = job.communicate(timeout=60)
     assert job.returncode == (3 if ended_by == "itself" else 130), errors
     head, worker, search, *rest = commands(env)
-    assert head.startswith("ray start --head --node-ip-address=127.0.0.1 --port=24711")
+    assert head.startswith(f"ray start --head --node-ip-address=127.0.0.1 --port={PORT}")
     assert "--include-dashboard=false" in head
-    assert worker.startswith("ray start --address=127.0.0.1:24711")
-    assert search.startswith("-m tuning.search --address 127.0.0.1:24711 --study s --preset paper")
+    assert worker.startswith(f"ray start --address=127.0.0.1:{PORT}")
+    assert search.startswith(
+        f"-m tuning.search --address 127.0.0.1:{PORT} --study s --preset paper"
+    )
     assert search.endswith("| token 0 a-token 600")
-    assert rest == ["interrupted"] * (ended_by != "itself") + ["rm -rf /tmp/ray-4711"]
+    assert rest == ["interrupted"] * (ended_by != "itself") + [f"rm -rf /tmp/ray-{JOB}"]
     assert not list(project.glob(".ray-token-*"))
     left = subprocess.run(["pgrep", "-f", f"{tmp_path}/bin"], capture_output=True, text=True)
     assert left.stdout == ""
@@ -102,9 +106,13 @@ NAMESPACES = "unshare --net --mount --pid --fork --kill-child --mount-proc"
 
 @pytest.mark.soak
 def test_a_study_runs_in_a_job(tmp_path):
-    if os.getuid() or subprocess.run([*NAMESPACES.split(), "ip", "link"]).returncode:
+    if (
+        os.getuid()
+        or subprocess.run([*NAMESPACES.split(), "ip", "link"], capture_output=True).returncode
+    ):
         pytest.skip("needs root, unshare and ip: Ray of the job and of other tests must not meet")
-    _, env = job_folder(tmp_path)
+    # An address that is not a loopback one, or getent says that the machine has no IPv4.
+    _, env = job_folder(tmp_path, scontrol='printf "10.77.0.1\\n10.77.0.1\\n"\n')
     env["RAY_worker_niceness"] = "0"  # Ray gives way to other processes: endless when busy
     isic = write_isic_folder(tmp_path / "isic")
     options = (
@@ -115,8 +123,10 @@ def test_a_study_runs_in_a_job(tmp_path):
     within = tmp_path / "within.sh"
     # As process 1 of its namespace, this shell sees what the job has left, and takes it along.
     within.write_text(
-        'ip link set lo up; "$@"; status=$?; '
-        f"ps -eo args= | grep -E '[r]aylet|[g]cs_server' > {tmp_path}/left; exit $status\n"
+        "mkdir -p /tmp/ray && mount -t tmpfs tmpfs /tmp/ray\n"  # where Ray notes what is running
+        "ip link set lo up && ip address add 10.77.0.1/32 dev lo\n"
+        '"$@"\nstatus=$?\n'
+        f"ps -eo args= | grep -E '[r]aylet|[g]cs_server' > {tmp_path}/left\nexit $status\n"
     )
     job = start(env, "--data", isic, "--study", tmp_path / "study", *options,
                 within=f"{NAMESPACES} bash {within}")  # fmt: skip
