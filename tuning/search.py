@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     with hold(folder):
         plan = load_plan(folder, options, space, confirm_again=confirm_again)
         forget_ended(folder, plan)
-        ray_died = _train(plan, folder, spec, options, space, cases, console)
+        ray_died = _train(plan, folder, spec, options, space, store, cases, console)
     if not plan.done:
         console.print(
             f"{'Ray has died' if ray_died else 'stopped'}; everything finished is kept, and what "
@@ -106,6 +106,7 @@ def _train(
     spec: dict[str, Any],
     options: SearchOptions,
     space: Space,
+    store: ImageStore,
     cases: Cases,
     console: Console,
 ) -> bool:
@@ -116,6 +117,7 @@ def _train(
     """
     from tuning import engine
     from tuning.dashboard import DashboardFile
+    from tuning.trainable import ray_node_id
 
     started = datetime.datetime.now(datetime.UTC)
     with engine.ray_session(options):
@@ -124,6 +126,8 @@ def _train(
         write_spec(folder, spec)  # from here on there is a study
         console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
         job = engine.Job(
+            store=str(store.folder.resolve()),
+            node_id=ray_node_id(),
             data=DataOptions(options.data, options.source_pixels, options.fit, options.partial),
             fingerprint=spec["data"]["fingerprint"],
             study=str(folder.resolve()),

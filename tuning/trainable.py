@@ -8,6 +8,7 @@ import platform
 import resource
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,13 +17,13 @@ from ray import tune
 
 from masll.config import ModelConfig, TrainConfig
 from masll.cross_validation import CrossValidator
-from masll.data.prepare import prepare
 from masll.data.store import DataOptions, ImageStore
 from masll.errors import InputError
 from masll.model import save_model
 from masll.places import place
 from masll.training import EpochResult, Predictions, Trainer, find_device
 from tuning.cases import Cases, read_cases
+from tuning.node_store import open_here
 from tuning.plan import Trial
 from tuning.space import split_params
 from tuning.study import read_spec
@@ -33,7 +34,9 @@ from tuning.unfinished import Checkpoint, load_checkpoint, save_checkpoint
 class Job:
     """What all trials of a study have in common, as a worker needs it."""
 
-    data: DataOptions  # which images, so that each node prepares them for itself
+    store: str  # folder of the image store on the driver's node
+    node_id: str | None  # that node, see `ray_node_id`
+    data: DataOptions  # which images, so that every other node prepares them for itself
     fingerprint: str  # of the images that the study began with
     study: str  # folder of the study, for its choice of images, checkpoints and models
     epochs: int
@@ -79,7 +82,7 @@ class TrialWorker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         job: Job = config["job"]
         torch.set_num_threads(job.threads)
-        self.store = open_here(job)
+        self.store = _store_here(job)
         self.cases = _cases_here(job)
         self.node, self.gpu_id = _place()
         self.reset_config(config)
@@ -164,23 +167,16 @@ class TrialWorker(tune.Trainable):
         )
 
 
-def open_here(job: Job) -> ImageStore:
-    """The study's images on this node; one process of a node prepares them, the others wait.
+def _store_here(job: Job) -> ImageStore:
+    """The study's images on this node: the driver has compared those of its own."""
+    if ray_node_id() == job.node_id:
+        return ImageStore(Path(job.store))
+    return open_here(job.data, job.fingerprint)
 
-    Raises:
-        InputError: they cannot be had here, or are not those the study began with.
-    """
-    node = platform.node()
-    try:
-        store = prepare(job.data, job.data.source_size or 0)
-    except InputError as error:
-        raise InputError(f"node {node}: {error}") from error
-    if store.index["fingerprint"] != job.fingerprint:
-        raise InputError(
-            f"node {node}: the images in '{job.data.data}' are not those the study began with "
-            "(ids, labels, splits or content differ); put them back"
-        )
-    return store
+
+def ray_node_id() -> str | None:
+    """Ray's name for this machine; None without Ray."""
+    return ray.get_runtime_context().getray_node_id() if ray.is_initialized() else None
 
 
 def _cases_here(job: Job) -> Cases:
@@ -199,8 +195,10 @@ def _cases_here(job: Job) -> Cases:
 
 def _place() -> tuple[str, str | None]:
     """The machine of this worker, by its name in the cluster if it has one, and its GPU."""
+    if not ray.is_initialized():
+        return platform.node(), None
     context = ray.get_runtime_context()
-    here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+    here = next(node for node in ray.nodes() if node["NodeID"] == context.getray_node_id())
     named = here["NodeName"] != here["NodeManagerAddress"]
     gpus = context.get_accelerator_ids()["GPU"]
     return here["NodeName"] if named else platform.node(), ",".join(gpus) or None

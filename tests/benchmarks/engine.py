@@ -90,7 +90,7 @@ def this_engine(trials: int) -> Cost:
         for variant in VARIANTS
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(DataOptions(), "", folder, REPORTS, 1, 32, False, 1)
+        job = Job("", None, DataOptions(), "", folder, REPORTS, 1, 32, False, 1)
         rows = StudyRows(Path(folder), DEFAULT_SPACE)
         ends: list[float] = []
         dashboard = DashboardFile(Path(folder), plan)

@@ -100,7 +100,7 @@ def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated
                     seed=0, sampler="random", scheduler="none")
         ])  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
-            job = Job(DataOptions(), "", folder, 1, 1, 32, False, 1)
+            job = Job("", None, DataOptions(), "", folder, 1, 1, 32, False, 1)
             engine.run(plan, StudyRows(Path(folder), DEFAULT_SPACE), job, Slots(4, 1, 0.25),
                        worker=Greedy, on_finished=lambda *_: None)  # fmt: skip
             rows = pd.read_parquet(Path(folder) / "trials")

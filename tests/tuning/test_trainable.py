@@ -31,7 +31,18 @@ def job(isic_master, store, tmp_path) -> Job:
     spec = {"schema_version": 1, "data": {}, "options": {}}
     (tmp_path / "study" / "spec.json").write_text(json.dumps(spec))
     data = DataOptions(str(isic_master), 48)
-    return Job(data, store.index["fingerprint"], str(tmp_path / "study"), 3, 8, 32, False, 1)
+    return Job(
+        str(store.folder),
+        None,
+        data,
+        store.index["fingerprint"],
+        str(tmp_path / "study"),
+        3,
+        8,
+        32,
+        False,
+        1,
+    )
 
 
 def worker(job: Job, trial: Trial) -> TrialWorker:
@@ -51,20 +62,24 @@ def trial(stage: str) -> Trial:
 
 
 def test_a_search_trial_never_opens_a_file_of_the_test_set(job, store):
-    begun = {stage: worker(job, trial(stage)) for stage in ("search", "confirm")}
-    for path in store.folder.glob("test*"):  # their checksums were compared before
+    for path in store.folder.glob("test*"):
         path.unlink()
-    progress = run(begun["search"])
+    progress = run(worker(job, trial("search")))
     assert [made.split for made in progress.predictions] == ["validation"]
     with pytest.raises(FileNotFoundError, match="test"):
-        run(begun["confirm"])
+        run(worker(job, trial("confirm")))
 
 
-def test_a_node_with_other_images_fails_the_trial_and_names_itself(job):
-    other = dataclasses.replace(job, fingerprint="0" * 64)
+@pytest.mark.slow
+def test_another_node_prepares_the_images_for_itself_and_refuses_others(job, tmp_path, monkeypatch):
+    elsewhere = dataclasses.replace(job, store="not on this node", node_id="another")
+    monkeypatch.setenv("MASLL_CACHE", str(tmp_path / "other-cache"))
+    assert run(worker(elsewhere, trial("search"))).done
+    assert any((tmp_path / "other-cache").iterdir())
+    other = dataclasses.replace(elsewhere, fingerprint="0" * 64)
     with pytest.raises(InputError, match=f"node {platform.node()}: .* not those the study began"):
         worker(other, trial("search"))
-    nowhere = dataclasses.replace(job, data=DataOptions("nowhere", 48))
+    nowhere = dataclasses.replace(elsewhere, data=DataOptions("nowhere", 48))
     with pytest.raises(InputError, match=f"node {platform.node()}: no data folder 'nowhere'"):
         worker(nowhere, trial("search"))
 
