@@ -8,7 +8,6 @@ killed run has to go on with. Tensors and plain values only: no pickle is read.
 import contextlib
 import datetime
 import json
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,5 +94,5 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         state = torch.load(path, weights_only=True, map_location="cpu")
         epochs = [EpochResult(**epoch) for epoch in state["epochs"]]
         return Checkpoint(epochs, state["seconds"], state["trainer"])
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError):
+    except Exception:  # PyTorch and its unpickler raise many kinds, struct.error among them
         return None
