@@ -130,14 +130,14 @@ def file_weights(path: str) -> Mapping[str, Tensor]:
     Raises:
         InputError: no such file, or nothing that can be read without executing it.
     """
+    remedy = "give a .safetensors file or a PyTorch checkpoint of tensors only"
+    if not Path(path).is_file():  # of which timm would print a line of its own
+        raise InputError(f"cannot read weights from {path}: no such file; {remedy}")
     try:
         return timm.models.load_state_dict(path, weights_only=True)
     except Exception as error:  # each format and version raises kinds of its own
-        reason = "no such file" if not Path(path).is_file() else type(error).__name__
-        raise InputError(
-            f"cannot read weights from {path}: {reason}; give a .safetensors file or a PyTorch "
-            "checkpoint of tensors only"
-        ) from error
+        reason = type(error).__name__
+        raise InputError(f"cannot read weights from {path}: {reason}; {remedy}") from error
 
 
 def _offline_file(name: str) -> Path | None:

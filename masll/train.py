@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.resume:
         try:
             state = torch.load(state_file, weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a spoilt file raises many kinds
             raise InputError(
                 f"cannot read {state_file}: {type(error).__name__}; start again in another folder"
             ) from error

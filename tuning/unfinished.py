@@ -9,7 +9,6 @@ import contextlib
 import datetime
 import io
 import json
-import pickle
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -95,5 +94,5 @@ def load_checkpoint(path: Place) -> Checkpoint | None:
         state = torch.load(content, weights_only=True, map_location="cpu")
         epochs = [EpochResult(**epoch) for epoch in state["epochs"]]
         return Checkpoint(epochs, state["seconds"], state["trainer"])
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError):
+    except Exception:  # PyTorch and its unpickler raise many kinds, struct.error among them
         return None

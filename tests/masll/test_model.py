@@ -138,6 +138,12 @@ def test_the_offline_package_gives_imagenet_weights():
     assert torch.equal(weights[stem], weights[stem.replace("global", "local")])
 
 
+def test_of_a_missing_weights_file_nothing_else_is_said(capfd):
+    with pytest.raises(InputError, match=r"nowhere\.pt: no such file"):
+        build_model(tiny(weights="nowhere.pt"))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -48,7 +48,7 @@ def test_a_checkpoint_holds_tensors_and_plain_values_only(tmp_path):
     assert str(found.epochs) == str([EPOCH])
 
 
-@pytest.mark.parametrize("damage", ["cut off", "other", "empty", "missing"])
+@pytest.mark.parametrize("damage", ["cut off", "other", "junk", "empty", "missing"])
 def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path, damage):
     path = tmp_path / "trial.pt"
     save_checkpoint(path, Checkpoint([EPOCH], 2.5, {}))
@@ -56,7 +56,8 @@ def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path, damage):
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes({"cut off": content[:-200], "other": b"hello", "empty": b""}[damage])
+        spoilt = {"cut off": content[:-200], "other": b"hello", "junk": b"junk", "empty": b""}
+        path.write_bytes(spoilt[damage])
     assert load_checkpoint(path) is None
 
 
