@@ -108,7 +108,10 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
 
     asked = (study.spec or {}).get("options", {})
     arm = f"{REFERENCE}/{backbone}"
-    seeds = study.confirmed.loc[study.confirmed["arm"] == arm, "seed"]
+    seed = study.confirmed.loc[study.confirmed["arm"] == arm, "seed"].min()
+    times = study.confirmations[arm]
+    # As tuning.plan.Trial.model_folder has it.
+    folder = study.path / "models" / arm / f"seed-{seed}{f'-confirmation-{times}' * (times > 1)}"
     try:
         source = find_source(str(asked["data"]), partial=True)
         records = {record.image_id: record for record in source.records}
@@ -123,7 +126,7 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
     from masll.pictures import as_input
 
     try:
-        model = load_model(study.path / "models" / arm / f"seed-{seeds.min()}").eval()
+        model = load_model(folder).eval()
     except InputError:
         return {name: _Seen(image, None) for name, image in pixels.items()}
     with torch.inference_mode():

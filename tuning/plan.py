@@ -55,8 +55,14 @@ class Trial:
     @property
     def trial_id(self) -> str:
         """The same for the same place in the plan, whenever the study is resumed."""
-        again = f"-{self.confirmation}" if self.confirmation > 1 else ""
+        again = f"-{self.confirmation}" * (self.confirmation > 1)
         return f"{self.arm.variant}.{self.arm.backbone}.{self.stage}{again}.{self.number:04d}"
+
+    @property
+    def model_folder(self) -> str:
+        """Where its model is kept, from the study's folder; an earlier confirmation's stays."""
+        again = f"-confirmation-{self.confirmation}" * (self.confirmation > 1)
+        return f"models/{self.arm}/seed-{self.seed}{again}"
 
 
 class Finished(NamedTuple):

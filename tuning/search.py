@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import os
+import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -213,6 +214,8 @@ def _check_machine_and_networks(options: SearchOptions) -> None:
     """Find what would fail every trial before anything starts: slots, backbones, weights."""
     if options.address is None:
         find_slots(options, [this_machine()])
+    else:
+        _check_address(options.address)
     # timm and Ray take seconds to import: not to be paid for a misspelt option.
     from masll.backbones import feature_layout, imagenet_weights
 
@@ -220,6 +223,20 @@ def _check_machine_and_networks(options: SearchOptions) -> None:
         feature_layout(backbone, options.image_size)
         if options.pretrained:
             imagenet_weights(backbone)
+
+
+def _check_address(address: str) -> None:
+    """Whether something listens at `host:port`: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if address == "auto" or "://" in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"no Ray cluster at --address {address}: {error}; give host:port of its head, or auto "
+            "on a machine of it"
+        ) from error
 
 
 def _check_same_data(spec: dict[str, Any], store: ImageStore) -> None:

@@ -123,8 +123,7 @@ class TrialWorker(tune.Trainable):
             self.trainer.restore_best()
             # The one place that opens the test split, and only for a confirmed model.
             predictions.append(self.trainer.predict(self.store.split("test")))
-            models = place(self.job.study) / "models" / str(self.trial.arm)
-            save_model(self.trainer.model, models / f"seed-{self.trial.seed}")
+            save_model(self.trainer.model, place(self.job.study) / self.trial.model_folder)
         self.seconds += time.perf_counter() - started
         trained = sum(epoch.seconds for epoch in self.epochs)
         progress = Progress(

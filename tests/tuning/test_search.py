@@ -179,6 +179,8 @@ def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questio
     reopened = trials[trials["confirmation"] == 2].groupby("arm").size()
     assert set(reopened) <= {3}
     for arm in reopened.index:
+        kept = {path.name for path in (study / "models" / arm).iterdir()}
+        assert {"seed-1", "seed-1-confirmation-2"} <= kept, "the first models stay"
         said = f"{arm}: the test set was opened 2 times"
         assert said in " ".join(again.stdout.split())
         assert said in (study / "report" / "ablation.md").read_text()
@@ -485,6 +487,8 @@ def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, monkeyp
     refused("--seed", -1, words=["seed", "-1"])
     refused("--backbones", "efficientformer_l1", words=["efficientformer_l1", "no map"])
     refused("--cpus-per-trial", 4096, words=["--cpus-per-trial 4096"])
+    refused("--address", "127.0.0.1:1", words=["--address 127.0.0.1:1", "refused", "host:port"])
+    refused("--address", "somewhere", words=["--address somewhere", "host:port"])
     (tmp_path / "file").write_text("")
     refused("--study", tmp_path / "file", words=["is a file"])
     refused("--study", tmp_path / "file" / "x", words=["Not a directory"])
