@@ -71,10 +71,12 @@ set -m # or the search would ignore Ctrl-C, as a shell's background processes do
 python -m tuning.search --address "$ip:$port" "$@" &
 search=$!
 set +m
-trap 'kill -INT "$search"' INT TERM # five minutes before the time is up, see --signal
+told=
+trap 'told=1; kill -INT "$search"' INT TERM # five minutes before the time is up, see --signal
 status=0
 wait "$search" || status=$?
-while kill -0 "$search" 2> /dev/null; do # the signal has ended the first wait only
+while [[ $told ]]; do # the signal has ended the wait only
+    told=
     status=0
     wait "$search" || status=$?
 done

@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -96,9 +97,17 @@ def _keep(path: S3Path, mine: dict[str, Any], ends: threading.Event) -> None:
             found = _read(path)
             if found is not None and found["id"] != mine["id"]:
                 print(f"another search has taken {path.parent}; stopping", file=sys.stderr)
-                _thread.interrupt_main()
+                _stop_search()
                 return
             _renew(path, mine)
+
+
+def _stop_search() -> None:
+    """As Ctrl-C does; in a background job of a script, which ignores that, as `kill` does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        _thread.interrupt_main()
 
 
 def _renew(path: S3Path, mine: dict[str, Any]) -> None:

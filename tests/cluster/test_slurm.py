@@ -63,9 +63,9 @@ FAKE_PYTHON = """
 case "$*" in
     -c*) echo a-token ;;
     "- "*) cat > /dev/null; sleep 0.5 ;;
-    *) echo "$* | $RAY_AUTH_MODE $RAY_USAGE_STATS_ENABLED $(cat "$RAY_AUTH_TOKEN_PATH") \
+    *) trap 'echo interrupted >> "$RECORD"; exit 130' INT
+       echo "$* | $RAY_AUTH_MODE $RAY_USAGE_STATS_ENABLED $(cat "$RAY_AUTH_TOKEN_PATH") \
 $(stat -c %a "$RAY_AUTH_TOKEN_PATH")" >> "$RECORD"
-       trap 'echo interrupted >> "$RECORD"; exit 130' INT
        for _ in $(seq 100); do [[ -e $RECORD.go ]] && exit 3; sleep 0.1; done ;;
 esac
 """
