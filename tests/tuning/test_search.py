@@ -159,7 +159,7 @@ def test_the_spec_says_what_was_asked_of_which_data(finished, isic_master):
     assert len(spec["data"]["fingerprint"]) == 64
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questions(finished, cache):
     study, _ = finished
     before = pd.read_parquet(study / "trials").set_index("trial_id")["ended_at"]
@@ -275,7 +275,7 @@ def ancestors(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_trial_of_a_killed_worker_goes_on_from_its_last_epoch(isic_master, cache, tmp_path):
     study = tmp_path / "study"
     process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
@@ -349,7 +349,7 @@ def test_one_seed_and_one_slot_give_the_same_figures_twice(isic_master, cache, t
         pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_folds_and_leaks_are_recorded_kept_to_and_judge_the_search(isic_folder, cache, tmp_path):
     train, validation, test = (
         isic_folder / f"{prefix}_Data" for prefix in COUNTS
