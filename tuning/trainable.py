@@ -176,7 +176,7 @@ def _store_here(job: Job) -> ImageStore:
 
 def ray_node_id() -> str | None:
     """Ray's name for this machine; None without Ray."""
-    return ray.get_runtime_context().getray_node_id() if ray.is_initialized() else None
+    return ray.get_runtime_context().get_node_id() if ray.is_initialized() else None
 
 
 def _cases_here(job: Job) -> Cases:
@@ -198,7 +198,7 @@ def _place() -> tuple[str, str | None]:
     if not ray.is_initialized():
         return platform.node(), None
     context = ray.get_runtime_context()
-    here = next(node for node in ray.nodes() if node["NodeID"] == context.getray_node_id())
+    here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
     named = here["NodeName"] != here["NodeManagerAddress"]
     gpus = context.get_accelerator_ids()["GPU"]
     return here["NodeName"] if named else platform.node(), ",".join(gpus) or None
