@@ -11,9 +11,9 @@ from ablations.rows import Study
 from ablations.tables import ablation_table
 from masll.errors import InputError
 
-NOTE = (
-    "All studies saw the same images in the same splits. Differences and p-values are those within "
-    "each study; Holm's p holds for the comparisons of one study."
+_NOTE = (
+    "All studies saw the same images in the same splits{but}. Differences and p-values are those "
+    "within each study; Holm's p holds for the comparisons of one study."
 )
 
 
@@ -42,6 +42,13 @@ def compare(studies: Sequence[Study]) -> pd.DataFrame:
     for name, table in zip(names, tables, strict=True):
         table.insert(0, "study", name)
     return pd.concat(tables, ignore_index=True)
+
+
+def note(studies: Sequence[Study]) -> str:
+    """What a reader must know of studies side by side."""
+    without = [f"{study.path} without {study.left_out} that show a lesion of a later split"
+               for study in studies if study.left_out]  # fmt: skip
+    return _NOTE.format(but=f", but {', '.join(without)}" if without else "")
 
 
 def fingerprint(study: Study) -> str:
@@ -76,8 +83,8 @@ def comparison_cells(table: pd.DataFrame) -> list[Cells]:
 def comparison_document(studies: Sequence[Study], table: pd.DataFrame) -> str:
     """The comparison as Markdown, with what a reader must know."""
     folders = "\n".join(f"- {study.path}" for study in studies)
-    parts = ["# Studies side by side", markdown(comparison_cells(table)).rstrip(), NOTE, folders]
-    return "\n\n".join(parts) + "\n"
+    shown = markdown(comparison_cells(table)).rstrip()
+    return "\n\n".join(["# Studies side by side", shown, note(studies), folders]) + "\n"
 
 
 def _results(row: Mapping[Hashable, Any]) -> Cells:

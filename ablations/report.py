@@ -14,11 +14,11 @@ from rich.console import Console
 
 from ablations.beside import Part, tables_beside
 from ablations.comparison import (
-    NOTE,
     compare,
     comparison_cells,
     comparison_document,
     comparison_panels,
+    note,
 )
 from ablations.differences import verdict
 from ablations.formats import as_csv, latex, write_result
@@ -190,7 +190,7 @@ def _compare(studies: Sequence[Study], given: argparse.Namespace, console: Conso
     if given.out is not None:
         written = write_comparison(studies, given.out, given.format or _OF_COMPARISONS)
     console.print(stacked_panels(comparison_panels(compare(studies))))
-    console.print(NOTE, highlight=False, markup=False)
+    console.print(note(studies), highlight=False, markup=False)
     return written
 
 

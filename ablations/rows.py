@@ -67,6 +67,11 @@ class Study:
         return confirms[of_last & (confirms["status"] == "completed")]
 
     @property
+    def left_out(self) -> int:
+        """Images that were not trained on, as they show a lesion of a later split."""
+        return len((self.spec or {}).get("data", {}).get("left_out", ()))
+
+    @property
     def confirmations(self) -> dict[str, int]:
         """How often the test set was opened for each arm that was confirmed."""
         confirms = self.trials[self.trials["stage"] == "confirm"]

@@ -144,6 +144,9 @@ def _imbalance(study: Study) -> str:
     shares = [f"{ill} of {of} {split} images ({ill / of:.1%})"
               for split, (ill, of) in counts.items() if of]  # fmt: skip
     told = f"Melanoma: {', '.join(shares)}." if shares else f"Class counts: {_UNKNOWN}."
+    if study.left_out:
+        told += (f" Of these, {study.left_out} were not trained on, as they show a lesion of a "
+                 "later split.")  # fmt: skip
     return (
         f"{told} {_weights(study)} Images were not resampled, and probabilities not recalibrated "
         "afterwards; calibration is reported as it is."

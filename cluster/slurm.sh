@@ -40,7 +40,8 @@ trap clean_up EXIT
 on_node() {
     local node=$1
     shift
-    srun --nodes=1 --ntasks=1 --overlap --nodelist="$node" "$@" &
+    # Since Slurm 22.05 a step has one core unless it asks for those of the job itself.
+    srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus" --overlap --nodelist="$node" "$@" &
     ray_nodes+=($!)
 }
 wait_for() { # until so many nodes are there

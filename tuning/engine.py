@@ -33,16 +33,19 @@ from ray.tune.search import Searcher
 
 from masll.errors import InputError
 from tuning.options import SearchOptions
-from tuning.packing import is_out_of_memory, measure_packing
+from tuning.packing import is_out_of_memory, measure_packing, wait_for_gpu
 from tuning.plan import Finished, StudyPlan
 from tuning.rows import StudyRows
-from tuning.slots import Machine, Slots, find_slots, share_of, this_machine, trials_on_one
+from tuning.slots import Machine, Slots, find_slots, share_of, this_machine
 from tuning.study import arms_of, log_opening
 from tuning.trainable import PROGRESS, Job, Progress, TrialWorker
 from tuning.unfinished import Begun, Unfinished
 
 _ATTEMPTS = 3  # of a trial that crashes; a machine may fail it once or twice
 _LOOK_EVERY = 5.0  # seconds between looks at the cluster: what is there, and whether Ray is
+# Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
+# closed before Ray knows of the machine's death.
+_LOST = ("its node has died", "The task may or may not have been executed on the actor")
 _OBJECT_STORE_BYTES = 100 * 2**20  # images go through files, so Ray has next to nothing to store
 
 
@@ -94,7 +97,9 @@ def place(options: SearchOptions, say: Callable[[str], None]) -> Slots:
     if options.gpu_share is not None or not slots.gpus:
         return slots
     say("measuring how many trials of the largest arm share a GPU best")
-    trials = measure_packing(options, arms_of(options), slots.cpus)
+    wait_for_gpu(slots.cpus)  # until a cluster has one, the cores beside it are a guess
+    beside_one = find_slots(replace(options, cpus_per_trial=None), _machines()).cpus
+    trials = measure_packing(options, arms_of(options), beside_one)
     say(f"{trials} trial{'s' * (trials > 1)} on each GPU")
     return find_slots(options, _machines(), share_of(trials))
 
@@ -117,7 +122,7 @@ def run(
     worker: type[tune.Trainable] = TrialWorker,
     search_seconds: float = math.inf,
     on_finished: Callable[[Finished, dict[str, Any]], None],
-    on_slots: Callable[[int], None] = lambda _: None,
+    on_slots: Callable[[int, int], None] = lambda *_: None,
 ) -> Outcome:
     """Train until the plan is done, or until Ctrl-C; rows of what has finished are on disk.
 
@@ -125,12 +130,13 @@ def run(
         worker: what runs the trials; reports a `Progress` under `PROGRESS` after each epoch.
         search_seconds: start no more search trials after this time.
         on_finished: told of each trial that has ended, with its row in trials/.
-        on_slots: told how many slots the cluster has now, whenever that changes.
+        on_slots: told how many slots the cluster has now, and how many it may come to have,
+            whenever one of them changes.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it looks for logs nobody wrote
     ends = time.monotonic() + search_seconds
-    bridge = _Bridge(plan, rows, job, slots.gpus, ends, on_finished, on_slots)
-    watch = _Watch(bridge, slots)
+    bridge = _Bridge(plan, rows, job, slots, ends, on_finished, on_slots)
+    watch = _Watch(bridge)
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([{"CPU": slots.cpus, "GPU": config["gpus"]}])
@@ -180,21 +186,21 @@ class _Bridge:
         plan: StudyPlan,
         rows: StudyRows,
         job: Job,
-        gpus: float,
+        slots: Slots,
         search_ends: float,
         on_finished: Callable[[Finished, dict[str, Any]], None],
-        on_slots: Callable[[int], None],
+        on_slots: Callable[[int, int], None],
     ) -> None:
         self.plan = plan
         self.rows = rows
         self.job = job
-        self.gpus = gpus
+        self.slots = slots
         self.search_ends = search_ends
         self.on_finished = on_finished
         self.on_slots = on_slots
         self.unfinished = Unfinished(rows.folder)
         self.interrupted = {
-            begun.trial.trial_id: _Running(begun, gpus) for begun in self.unfinished.all()
+            begun.trial.trial_id: _Running(begun, slots.gpus) for begun in self.unfinished.all()
         }
         self.running: dict[str, _Running] = {}
         self._busy: dict[str, float] = {}  # by Ray's trial id
@@ -212,18 +218,20 @@ class _Bridge:
         """The config of the next trial, None to wait, or FINISHED."""
         if time.monotonic() > self.search_ends:
             self.plan.end_search()
+        if len(self.running) >= self.slots.count:  # Tune allows as many as there were at first
+            return None
         trial = self.plan.next()
         if trial is None:
             return Searcher.FINISHED if self.plan.done else None
         running = self.interrupted.pop(trial.trial_id, None)
         if running is None:
-            running = _Running(Begun(trial, _now()), self.gpus)
+            running = _Running(Begun(trial, _now()), self.slots.gpus)
             if trial.stage == "confirm":
                 log_opening(self.rows.folder, trial, self.plan.arms[trial.arm])
             self.unfinished.keep(running.begun)
-        running.gpus = self.gpus
+        running.gpus = self.slots.gpus
         self.running[ray_id] = running
-        return {"job": self.job, "trial": trial, "gpus": self.gpus}
+        return {"job": self.job, "trial": trial, "gpus": running.gpus}
 
     def report(self, ray_id: str, progress: Progress) -> bool:
         """Take in an epoch; True if the trial is to stop early."""
@@ -250,9 +258,9 @@ class _Bridge:
         begun = running.begun
         if _lost_machine(error):
             begun.preemptions += 1
-        elif is_out_of_memory(error) and running.gpus < 1:
-            if running.gpus == self.gpus:  # or another trial has lowered the packing already
-                self.gpus = share_of(trials_on_one(self.gpus) - 1)
+        elif is_out_of_memory(error) and 0 < running.gpus < 1:
+            if running.gpus == self.slots.gpus:  # or another has lowered the packing already
+                self.slots = self.slots.with_fewer_on_a_gpu()
         else:
             begun.crashes += 1
         if begun.crashes >= _ATTEMPTS:
@@ -328,13 +336,13 @@ class _Watch(tune.Callback):
     Tune would wait for ever for a Ray whose node with this process has died.
     """
 
-    def __init__(self, bridge: _Bridge, slots: Slots) -> None:
-        self.bridge, self.slots = bridge, slots
+    def __init__(self, bridge: _Bridge) -> None:
+        self.bridge, self.slots = bridge, bridge.slots
         self.node = ray.get_runtime_context().get_node_id()
         self.looked = time.monotonic()
-        self.there = slots.there(_machines())
+        self.there = self.slots.there(_machines())
         self._slot_seconds = 0.0
-        bridge.on_slots(self.there)
+        bridge.on_slots(self.there, self.slots.count)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() < self.looked + _LOOK_EVERY:
@@ -342,10 +350,11 @@ class _Watch(tune.Callback):
         self._slot_seconds, self.looked = self.slot_seconds(), time.monotonic()
         if not any(node["NodeID"] == self.node and node["Alive"] for node in ray.nodes()):
             raise _RayDiedError
-        there = replace(self.slots, gpus=self.bridge.gpus).there(_machines())
-        if there != self.there:
-            self.there = there
-            self.bridge.on_slots(there)
+        slots = self.bridge.slots
+        there = slots.there(_machines())
+        if (there, slots) != (self.there, self.slots):
+            self.there, self.slots = there, slots
+            self.bridge.on_slots(there, slots.count)
 
     def slot_seconds(self) -> float:
         """Time that there were slots so far, all slots together."""
@@ -397,7 +406,7 @@ def _error_text(path: str | None) -> str:
 
 def _lost_machine(error: str) -> bool:
     """Whether a trial ended because the Ray node it ran on has died or was taken back."""
-    return "its node has died" in error
+    return any(text in error for text in _LOST)
 
 
 def _now() -> datetime.datetime:

@@ -3,7 +3,8 @@
 The object .lock names the holder, and when it last said that it is alive. It is taken over once it
 has not been renewed for some minutes, or at once where its process has run on this machine and is
 dead. S3 cannot write an object only if nobody else has: who writes looks again after a moment, and
-at each renewal, and whoever does not find itself there steps back. Clocks may differ by minutes.
+at each renewal, and whoever does not find itself there steps back. Clocks may differ by two
+minutes.
 """
 
 import _thread

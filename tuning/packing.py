@@ -25,6 +25,11 @@ MOST = 8  # processes on a GPU; beyond, the cores beside it are what trials wait
 _PAYS = 1.1  # another process has to raise the images per second by a tenth
 _USABLE = 0.9  # share of a GPU's memory that trials may fill together
 _MEASURED_SECONDS = 5.0
+# PyTorch's word for it, CUDA's where there is no room for the process itself, and cuBLAS's.
+_OUT_OF_MEMORY = (
+    *("torch.OutOfMemoryError", "CUDA out of memory", "CUDA error: out of memory"),
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 _STEPS = 8  # of an epoch on the images that are measured with
 
 
@@ -71,14 +76,21 @@ def largest_arm(arms: list[Arm], image_size: int) -> Arm:
     return max(arms, key=weights)
 
 
+def wait_for_gpu(cores: int) -> None:
+    """Wait until the Ray cluster has a free GPU, which asks it to start a machine with one."""
+    group = placement_group([{"GPU": 1, "CPU": cores}])
+    ray.get(group.ready())
+    remove_placement_group(group)
+
+
 def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
     """The best number of trials on a GPU of the Ray cluster that this process is connected to.
-
-    Waits for a GPU where the cluster has none yet.
 
     Args:
         cores: beside the GPU, for all of the processes together.
     """
+    # Each has a core at least: a share of memory for one that finds no core would lie idle.
+    most = max(1, min(MOST, cores // (options.cpus_per_trial or 1)))
     arm = largest_arm(arms, options.image_size)
     group = placement_group([{"GPU": 1, "CPU": cores}])
     ray.get(group.ready())
@@ -93,7 +105,8 @@ def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
         try:
             ray.get([probe.warm_up.remote() for probe in probes])
             seen = ray.get([probe.run.remote() for probe in probes])
-        except ray.exceptions.RayTaskError as error:
+        # The second: it did not even come to its first epoch.
+        except (ray.exceptions.RayTaskError, ray.exceptions.ActorDiedError) as error:
             if is_out_of_memory(str(error)):
                 return None
             raise
@@ -101,7 +114,7 @@ def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
                         max(each.memory for each in seen))  # fmt: skip
 
     try:
-        return best_packing(measure)
+        return best_packing(measure, most)
     finally:
         for probe in probes:
             ray.kill(probe)
@@ -110,7 +123,7 @@ def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
 
 def is_out_of_memory(error: str) -> bool:
     """Whether an error's text says that a GPU's memory has run out."""
-    return "torch.OutOfMemoryError" in error or "CUDA out of memory" in error
+    return any(text in error for text in _OUT_OF_MEMORY)
 
 
 class Probe:

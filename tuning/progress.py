@@ -36,9 +36,12 @@ class ProgressView:
         with Live(get_renderable=self.table, console=self.console, refresh_per_second=2):
             yield
 
-    def set_slots(self, there: int) -> None:
-        """Take in how many slots there are now."""
-        self.there = there
+    def set_slots(self, there: int, most: int) -> None:
+        """Take in how many slots there are now, and how many there may be."""
+        if most < self.slots:
+            self.console.print(f"{datetime.datetime.now():%H:%M:%S}  the memory of a GPU has run "
+                               f"out: {most} at once from now on")  # fmt: skip
+        self.there, self.slots = there, most
         if not self.console.is_terminal and there != self.slots:
             self.console.print(f"{datetime.datetime.now():%H:%M:%S}  {self._waiting()}")
 

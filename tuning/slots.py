@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from masll.errors import InputError
@@ -27,6 +27,7 @@ class Slots:
     count: int
     cpus: int  # per trial
     gpus: float  # per trial
+    most_gpus: int | None = None  # that they take all together, where there is such a limit
 
     def __str__(self) -> str:
         share = f"{self.gpus:g} GPU and " if self.gpus else ""
@@ -35,6 +36,14 @@ class Slots:
     def there(self, machines: Iterable[Machine]) -> int:
         """How many of them the machines hold: a cluster may have to grow first."""
         return min(self.count, sum(map(self._fit_on, machines)))
+
+    def with_fewer_on_a_gpu(self) -> "Slots":
+        """One trial less on each GPU, and so fewer in all: the limit of GPUs stays."""
+        trials = max(1, trials_on_one(self.gpus) - 1)
+        count = self.count
+        if self.most_gpus is not None:
+            count = min(count, self.most_gpus * trials)
+        return replace(self, count=count, gpus=share_of(trials))
 
     def _fit_on(self, machine: Machine) -> int:
         fit = machine.cpus // self.cpus
@@ -68,13 +77,13 @@ def find_slots(
     share = share or options.gpu_share or 1.0
     with_gpus = [machine for machine in machines if machine.gpus]
     cores = options.cpus_per_trial or _cores_of_share(share, with_gpus)
-    slots = Slots(wanted * trials_on_one(share), cores, share)
+    slots = Slots(wanted * trials_on_one(share), cores, share, most_gpus=wanted)
     if with_gpus and not slots.there(with_gpus):
         most = max(machine.cpus for machine in with_gpus)
         raise InputError(f"--cpus-per-trial {cores}, but the machine with most cores beside its "
                          f"GPUs has {most}; ask for less")  # fmt: skip
     if not cluster:
-        slots = Slots(slots.there(with_gpus), cores, share)
+        slots = replace(slots, count=slots.there(with_gpus))
     return slots
 
 

@@ -2,19 +2,16 @@
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from ablations.comparison import compare, comparison_cells
+from ablations.comparison import compare, comparison_cells, note
 from ablations.report import main, write_comparison
 from ablations.rows import read_study
 from ablations.tables import ablation_table
+from ablations.tripod import tripod
 from masll.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 
@@ -66,6 +63,19 @@ def test_studies_in_folders_of_one_name_are_told_apart_by_their_paths(two):
     two[1].path.rename(moved)
     table = compare([read_study(two[0].path), read_study(moved)])
     assert set(table["study"]) == {str(two[0].path), str(moved)}
+
+
+def test_images_that_one_study_left_out_are_told(two):
+    build, other = two
+    left_out = {"train-0001": ["test-0001"], "train-0002": ["test-0001"]}
+    other.spec((GATED,), 3, data={"fingerprint": "a" * 64, "left_out": left_out})
+    studies = [read_study(build.path), read_study(other.path)]
+    assert note(studies).startswith(
+        "All studies saw the same images in the same splits, but "
+        f"{other.path} without 2 that show a lesion of a later split."
+    )
+    assert "not trained on" in tripod(studies[1], ablation_table(studies[1]))
+    assert "not trained on" not in tripod(studies[0], ablation_table(studies[0]))
 
 
 def test_other_data_is_refused_in_one_line(two, tmp_path):

@@ -75,6 +75,7 @@ esac
 @pytest.mark.parametrize("ended_by", ["itself", "the time limit"])
 def test_the_job_starts_a_head_then_workers_then_the_search_and_leaves_nothing(ended_by, tmp_path):
     project, env = job_folder(tmp_path, ray=FAKE_RAY, python=FAKE_PYTHON)
+    env["SLURM_CPUS_PER_TASK"] = "3"
     job = start(env, "--study", "s", "--preset", "paper")
     record = Path(env["RECORD"])
     for _ in range(200):
@@ -90,6 +91,8 @@ def test_the_job_starts_a_head_then_workers_then_the_search_and_leaves_nothing(e
     head, worker, search, *rest = commands(env)
     assert head.startswith(f"ray start --head --node-ip-address=127.0.0.1 --port={PORT}")
     assert "--include-dashboard=false" in head
+    steps = record.read_text().splitlines()[:2]
+    assert all("--cpus-per-task=3 " in step for step in steps), "or a step has one core of them"
     assert worker.startswith(f"ray start --address=127.0.0.1:{PORT}")
     assert search.startswith(
         f"-m tuning.search --address 127.0.0.1:{PORT} --study s --preset paper"

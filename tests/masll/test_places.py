@@ -106,6 +106,15 @@ def test_a_download_that_ends_before_its_size_is_told_and_leaves_nothing(s3, tmp
     upload(tmp_path, folder, ["a"])
 
 
+def test_an_upload_of_a_file_that_cannot_be_read_puts_nothing_there(s3, tmp_path):
+    s3.make_bucket("put")
+    (tmp_path / "good").write_bytes(b"x" * 100)
+    (tmp_path / "spoilt").symlink_to("/proc/self/mem")  # opens, and fails on reading
+    with pytest.raises(OSError, match="Input/output error"):
+        upload(tmp_path, place("s3://put/model"), ["good", "spoilt"])
+    assert [stored.name for stored in place("s3://put/model").listed()] == ["good"]
+
+
 @pytest.mark.usefixtures("s3")
 def test_what_is_wrong_with_a_bucket_is_one_line(monkeypatch):
     with pytest.raises(InputError, match="there is no bucket 'nowhere'"):

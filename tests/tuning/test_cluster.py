@@ -55,6 +55,26 @@ def wait_for(what: str, look, process: subprocess.Popen, seconds: int = 240):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+@pytest.mark.parametrize(
+    ("ended", "lost"),
+    [
+        ("The actor died because its node has died. Node Id: 92d8\n\tthe actor's node was "
+         "terminated expectedly: received SIGTERM", True),
+        ("The actor 45e1 is unavailable: The actor is temporarily unavailable: RpcError: RPC "
+         "error: Socket closed rpc_code: 14. The task may or may not have been executed on the "
+         "actor.", True),
+        ("The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR "
+         "Worker exit detail: Worker exits with an exit code 1.", False),
+        ("ValueError: its labels", False),
+    ],
+)  # fmt: skip
+def test_a_lost_machine_is_told_from_a_crash_by_what_ray_says(ended, lost):
+    """As Ray said when the node was ended, all of it was killed at once, or the worker alone."""
+    from tuning.engine import _lost_machine
+
+    assert _lost_machine(ended) == lost
+
+
 @pytest.mark.soak
 def test_eight_trials_at_once_on_three_nodes_and_a_lost_node_loses_no_trial(
     cluster, isic_master, cache, tmp_path

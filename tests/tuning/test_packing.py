@@ -11,9 +11,15 @@ import torch
 from masll import InputError
 from masll.data.store import DataOptions
 from masll.training import EpochResult
-from tuning import engine, trainable
+from tuning import engine, packing, trainable
 from tuning.options import resolve
-from tuning.packing import Measured, best_packing, largest_arm, measure_packing
+from tuning.packing import (
+    Measured,
+    best_packing,
+    is_out_of_memory,
+    largest_arm,
+    measure_packing,
+)
 from tuning.plan import Arm, ArmPlan, StudyPlan
 from tuning.rows import StudyRows
 from tuning.slots import Slots
@@ -82,8 +88,28 @@ class Greedy(TrialWorker):
         return {"done": True, trainable.PROGRESS: progress}
 
 
+class Cramped:
+    """A probe that finds no room on the GPU even for itself."""
+
+    def __init__(self, *_):
+        raise RuntimeError("CUDA error: out of memory")
+
+    def warm_up(self):
+        """Never comes to it."""
+
+
+def test_each_word_for_too_little_memory_is_known_and_no_other_failure_is_taken_for_it():
+    for error in (
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "torch.AcceleratorError: CUDA error: out of memory",
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ):
+        assert is_out_of_memory(error)
+    assert not is_out_of_memory("RuntimeError: CUDA error: device-side assert triggered")
+
+
 @pytest.mark.soak
-def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated():
+def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated(monkeypatch):
     import ray
 
     ray.init("local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False,
@@ -94,14 +120,18 @@ def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated
             [Arm("baseline", "test_resnet")],
             cores=2,
         )
-        assert 1 <= packed <= 8
+        assert 1 <= packed <= 2, "no more than there are cores"
+        monkeypatch.setattr(packing, "Probe", Cramped)
+        with pytest.raises(InputError, match="does not fit into a GPU's memory"):
+            measure_packing(resolve({}), [Arm("baseline", "test_resnet")], cores=2)
         plan = StudyPlan([
             ArmPlan(Arm("baseline", "test_resnet"), DEFAULT_SPACE, trials=6, epochs=1, seeds=0,
                     seed=0, sampler="random", scheduler="none")
         ])  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             job = Job("", None, DataOptions(), "", folder, 1, 1, 32, False, 1)
-            engine.run(plan, StudyRows(Path(folder), DEFAULT_SPACE), job, Slots(4, 1, 0.25),
+            slots = Slots(4, 1, 0.25, most_gpus=1)
+            engine.run(plan, StudyRows(Path(folder), DEFAULT_SPACE), job, slots,
                        worker=Greedy, on_finished=lambda *_: None)  # fmt: skip
             rows = pd.read_parquet(Path(folder) / "trials")
     finally:

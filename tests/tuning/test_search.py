@@ -297,7 +297,8 @@ def test_a_trial_of_a_killed_worker_goes_on_from_its_last_epoch(isic_master, cac
     epochs = pd.read_parquet(study / "epochs")
     assert len(trials) == 4 and set(trials["status"]) == {"completed"}
     for name, done in before.items():
-        assert trials.loc[name, "crashes"] == 1
+        # The second, where Ray on a busy machine has not heard yet how the worker ended.
+        assert trials.loc[name, ["crashes", "preemptions"]].sum() == 1
         rows = epochs[epochs["trial_id"] == name].sort_values("epoch")
         assert list(rows["epoch"]) == list(range(1, 51))
         # Trained once only: even the times are those of before.
