@@ -45,7 +45,7 @@ on_node() {
     ray_nodes+=($!)
 }
 wait_for() { # until so many nodes are there
-    timeout 600 python - "$ip:$port" "$1" << 'END'
+    timeout 600 python - "$ip:$port" "$1" << 'END' || { echo "error: no $1 Ray nodes" >&2; exit 1; }
 import sys, time
 import ray
 

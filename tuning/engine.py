@@ -97,7 +97,7 @@ def place(options: SearchOptions, say: Callable[[str], None]) -> Slots:
     if options.gpu_share is not None or not slots.gpus:
         return slots
     say("measuring how many trials of the largest arm share a GPU best")
-    wait_for_gpu(slots.cpus)  # until a cluster has one, the cores beside it are a guess
+    wait_for_gpu()  # until a cluster has one, the cores beside it are a guess
     beside_one = find_slots(replace(options, cpus_per_trial=None), _machines()).cpus
     trials = measure_packing(options, arms_of(options), beside_one)
     say(f"{trials} trial{'s' * (trials > 1)} on each GPU")

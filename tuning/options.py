@@ -114,6 +114,10 @@ class SearchOptions(DataOptions):
                 f"--source-size {self.source_size} is below --image-size {self.image_size}; "
                 "crops are cut from the source, so make it as large at least"
             )
+        if self.address is not None and self.address.startswith("ray://"):
+            # Tune would run in another process, which does not have the study's files and locks.
+            raise InputError(f"--address {self.address} is one of Ray's client; run the search on "
+                             "a node of the cluster, with --address auto")  # fmt: skip
         parse_time(self.time_budget)
         parse_share(self.gpus_per_trial)
         # What every trial would be refused for is refused here.

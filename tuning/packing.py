@@ -76,9 +76,9 @@ def largest_arm(arms: list[Arm], image_size: int) -> Arm:
     return max(arms, key=weights)
 
 
-def wait_for_gpu(cores: int) -> None:
+def wait_for_gpu() -> None:
     """Wait until the Ray cluster has a free GPU, which asks it to start a machine with one."""
-    group = placement_group([{"GPU": 1, "CPU": cores}])
+    group = placement_group([{"GPU": 1, "CPU": 1}])
     ray.get(group.ready())
     remove_placement_group(group)
 

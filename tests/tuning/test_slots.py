@@ -85,6 +85,11 @@ def test_a_share_of_a_gpu_is_a_number_up_to_one_or_auto(share):
     assert asked(gpus_per_trial="auto").gpu_share is None
 
 
+def test_an_address_of_ray_s_client_is_refused():
+    with pytest.raises(InputError, match="with --address auto"):
+        asked(address="ray://head:10001")
+
+
 @given(st.integers(1, 100))
 def test_shares_of_so_many_trials_fit_on_a_gpu_and_no_more_do(trials):
     share = share_of(trials)
