@@ -99,7 +99,7 @@ def write_report(
             from ablations.summary import write_page  # seconds to import
 
             # Here and not in the thread: matplotlib must not find IPython half imported.
-            for library in ("nbclient", "nbconvert"):
+            for library in ("IPython", "nbclient", "nbconvert"):
                 importlib.import_module(library)
             # A process of its own runs the notebook: it takes a core while this one draws.
             page = beside_figures.submit(write_page, study.path, folder, prevalence)
