@@ -20,6 +20,7 @@ mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 ip=$(getent ahostsv4 "${nodes[0]}" | awk 'NR == 1 { print $1 }') || true
 [[ -n $ip ]] || { echo "error: node ${nodes[0]} has no IPv4 address here" >&2; exit 2; }
 port=$((20000 + SLURM_JOB_ID % 10000)) # two jobs may share a node, so may two users
+# Of a node's own, and short: Ray's sockets lie in it, and a path to one has 107 characters at most.
 folder="/tmp/ray-$SLURM_JOB_ID"
 cpus=${SLURM_CPUS_PER_TASK:-1}
 ray_nodes=()

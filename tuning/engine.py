@@ -93,22 +93,22 @@ def place(options: SearchOptions, say: Callable[[str], None]) -> Slots:
     Args:
         say: told of what takes time.
     """
-    slots = find_slots(options, _machines())
+    slots = find_slots(options, _machines(ray.nodes()))
     if options.gpu_share is not None or not slots.gpus:
         return slots
     say("measuring how many trials of the largest arm share a GPU best")
     wait_for_gpu()  # until a cluster has one, the cores beside it are a guess
-    beside_one = find_slots(replace(options, cpus_per_trial=None), _machines()).cpus
+    beside_one = find_slots(replace(options, cpus_per_trial=None), _machines(ray.nodes())).cpus
     trials = measure_packing(options, arms_of(options), beside_one)
     say(f"{trials} trial{'s' * (trials > 1)} on each GPU")
-    return find_slots(options, _machines(), share_of(trials))
+    return find_slots(options, _machines(ray.nodes()), share_of(trials))
 
 
-def _machines() -> list[Machine]:
-    """What Ray's nodes that are alive now have."""
+def _machines(nodes: list[dict[str, Any]]) -> list[Machine]:
+    """What those of Ray's nodes that are alive have."""
     return [
         Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
-        for node in ray.nodes()
+        for node in nodes
         if node["Alive"]
     ]
 
@@ -340,7 +340,7 @@ class _Watch(tune.Callback):
         self.bridge, self.slots = bridge, bridge.slots
         self.node = ray.get_runtime_context().get_node_id()
         self.looked = time.monotonic()
-        self.there = self.slots.there(_machines())
+        self.there = self.slots.there(_machines(ray.nodes()))
         self._slot_seconds = 0.0
         bridge.on_slots(self.there, self.slots.count)
 
@@ -348,10 +348,11 @@ class _Watch(tune.Callback):
         if time.monotonic() < self.looked + _LOOK_EVERY:
             return
         self._slot_seconds, self.looked = self.slot_seconds(), time.monotonic()
-        if not any(node["NodeID"] == self.node and node["Alive"] for node in ray.nodes()):
+        nodes = ray.nodes()
+        if not any(node["NodeID"] == self.node and node["Alive"] for node in nodes):
             raise _RayDiedError
         slots = self.bridge.slots
-        there = slots.there(_machines())
+        there = slots.there(_machines(nodes))
         if (there, slots) != (self.there, self.slots):
             self.there, self.slots = there, slots
             self.bridge.on_slots(there, slots.count)

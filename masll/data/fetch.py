@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from masll.data.sources import is_table
 from masll.data.store import default_cache, locked
 from masll.errors import InputError
 from masll.places import S3Path, Stored, check_bucket, download, place
@@ -31,7 +32,7 @@ def fetch(data: str, belongs: Callable[[str], bool]) -> Path:
     source = place(data)
     assert isinstance(source, S3Path)
     check_bucket(source)
-    folder = source.parent if data.lower().endswith(".csv") else source
+    folder = source.parent if is_table(data) else source
     name = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     here = default_cache() / "fetched" / name
     try:

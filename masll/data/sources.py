@@ -107,4 +107,9 @@ def survey_source(data: str) -> Source:
         from masll.data.fetch import fetch
 
         path = fetch(data, is_official)
-    return CsvSource(path) if data.lower().endswith(".csv") else Isic2017(path)
+    return CsvSource(path) if is_table(data) else Isic2017(path)
+
+
+def is_table(data: str) -> bool:
+    """Whether `--data` names a CSV file, and not a folder."""
+    return data.lower().endswith(".csv")
