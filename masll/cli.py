@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import difflib
 import os
+import shutil
 import sys
 import types
 import typing
@@ -119,6 +120,15 @@ def options_from(namespace: argparse.Namespace, options: type[Options]) -> Optio
         if isinstance(value, list):
             given[name] = tuple(value)
     return options(**given)
+
+
+def python_command() -> str:
+    """What a person types for this interpreter: `python`, or its path where that is another one."""
+    here = Path(sys.executable).absolute()
+    found = shutil.which("python")
+    if found and Path(found).absolute().parent == here.parent:
+        return "python"
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def run(main: Callable[[list[str] | None], int]) -> NoReturn:

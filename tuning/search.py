@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from masll.cli import Parser, add_options, run
+from masll.cli import Parser, add_options, python_command, run
 from masll.data.prepare import prepare
 from masll.data.store import DataOptions, ImageStore
 from masll.errors import InputError
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(
             f"{'Ray has died' if ray_died else 'stopped'}; everything finished is kept, and what "
             "was running goes on after its last epoch with:\n"
-            f"  python -m tuning.search --study {folder} --resume",
+            f"  {python_command()} -m tuning.search --study {folder} --resume",
             highlight=False,
             soft_wrap=True,
         )
@@ -301,7 +301,8 @@ def _report(plan: StudyPlan, folder: Place, console: Console) -> int:
         f"slots   busy for {runs[-1]['busy']:.0%} of {duration(runs[-1]['seconds'])}\n"
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
         f"models  {folder}/models\n"
-        f"report  {folder}/report; figures and a page: python -m ablations.report {folder}",
+        f"report  {folder}/report; figures and a page:\n"
+        f"        {python_command()} -m ablations.report {folder}",
         highlight=False,
         soft_wrap=True,
     )
