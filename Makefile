@@ -22,10 +22,12 @@ test-fast: $(READY)  ## the tests that take seconds
 soak: $(READY)  ## tests that kill a study again and again, minutes each
 	$(BIN)/python -m pytest -m soak
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## style, types, who may import whom, declared packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry masll tuning ablations cluster
 
 bench: $(READY)  ## what the parts of the network cost, as ratios
 	$(BIN)/python -m tests.benchmarks.step
@@ -42,5 +44,5 @@ $(READY): pyproject.toml constraints.txt
 	    || { echo "error: $(PYTHON) is older than Python 3.11; run make PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv --without-pip .venv
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet \
-	    --constraint constraints.txt --editable '.[offline,dev]'
+	    --constraint constraints.txt --editable '.[all,dev]'
 	@touch $(READY)

@@ -1,16 +1,24 @@
 """Arms of several studies side by side, where the studies saw the same images."""
 
+import itertools
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ablations.differences import REFERENCE
-from ablations.formats import Cells, interval, markdown, mean_and_sd, number
+from ablations.differences import Floats, test_labels, wide_scores
+from ablations.formats import Cells, interval, markdown, mean_and_sd, number, p_text
 from ablations.rows import Study
+from ablations.statistics import auc_difference, holm
 from ablations.tables import ablation_table
-from masll.errors import InputError
+from masll.common.errors import InputError
+from masll.variants import REFERENCE
 
+_TESTED = (
+    "Arms of the same name in two studies, on the same test images: the later study minus the "
+    "earlier, for other seeds and other images (see `contrast`); Holm's p holds for all of these "
+    "comparisons."
+)
 _NOTE = (
     "All studies saw the same images in the same splits{but}. Differences and p-values are those "
     "within each study; Holm's p holds for the comparisons of one study."
@@ -35,19 +43,91 @@ def compare(studies: Sequence[Study]) -> pd.DataFrame:
                 f"{fingerprint(other)[:12]}, not {fingerprint(first)[:12]}), so their figures "
                 "cannot stand side by side; report each alone"
             )
-    names = [study.path.resolve().name for study in studies]
-    if len(set(names)) < len(names):
-        names = [str(study.path) for study in studies]
+    names = _names(studies)
     tables = [ablation_table(study) for study in studies]
     for name, table in zip(names, tables, strict=True):
         table.insert(0, "study", name)
     return pd.concat(tables, ignore_index=True)
 
 
+def between_studies(studies: Sequence[Study]) -> pd.DataFrame:
+    """Arms of the same name in two studies against each other, paired on the same test images.
+
+    Returns:
+        A row for each such arm and pair of studies: arm, study, minus (the studies' names), seeds
+        and minus_seeds, delta_auc, delta_low, delta_high (95 %), p_value, p_holm; no rows where no
+        two studies have confirmed an arm on the same images.
+    """
+    names = _names(studies)
+    confirmed = [_confirmed_scores(study) for study in studies]
+    rows: list[dict[str, Any]] = []
+    for (earlier, first), (later, second) in itertools.combinations(
+        zip(names, confirmed, strict=True), 2
+    ):
+        if first is None or second is None or not first.labels.equals(second.labels):
+            continue
+        for arm in (arm for arm in first.scores if arm in second.scores):
+            own, other = second.scores[arm], first.scores[arm]
+            found = auc_difference(first.labels, own, other)
+            rows.append(
+                {
+                    "arm": arm,
+                    "study": later,
+                    "minus": earlier,
+                    "seeds": len(own),
+                    "minus_seeds": len(other),
+                    "delta_auc": found.value,
+                    "delta_low": found.low,
+                    "delta_high": found.high,
+                    "p_value": found.p_value,
+                }
+            )
+    table = pd.DataFrame(rows)
+    return table if table.empty else table.assign(p_holm=holm(table["p_value"]))
+
+
+def between_cells(table: pd.DataFrame) -> list[Cells]:
+    """`between_studies` as a person reads it."""
+    return [
+        {
+            "arm": row["arm"],
+            "study": row["study"],
+            "minus": row["minus"],
+            "seeds": f"{row['seeds']}, {row['minus_seeds']}",
+            "AUC": number(row["delta_auc"], "+.3f"),
+            "its 95 %": interval(row["delta_low"], row["delta_high"]),
+            "p": p_text(row["p_value"]),
+            "p Holm": p_text(row["p_holm"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+class _Confirmed(NamedTuple):
+    labels: pd.Series  # by image id, in order
+    scores: Mapping[str, Floats]  # arm to (seeds, n)
+
+
+def _confirmed_scores(study: Study) -> _Confirmed | None:
+    if study.test_predictions.empty:
+        return None
+    labels = test_labels(study)
+    return _Confirmed(labels, wide_scores(study, labels))
+
+
+def _names(studies: Sequence[Study]) -> list[str]:
+    """Each study's folder's name, or its path where names are alike."""
+    names = [study.path.resolve().name for study in studies]
+    return names if len(set(names)) == len(names) else [str(study.path) for study in studies]
+
+
 def note(studies: Sequence[Study]) -> str:
     """What a reader must know of studies side by side."""
-    without = [f"{study.path} without {study.left_out} that show a lesion of a later split"
-               for study in studies if study.left_out]  # fmt: skip
+    without = [
+        f"{study.path} without {study.left_out} that show a lesion of a later split"
+        for study in studies
+        if study.left_out
+    ]
     return _NOTE.format(but=f", but {', '.join(without)}" if without else "")
 
 
@@ -57,11 +137,13 @@ def fingerprint(study: Study) -> str:
     Raises:
         InputError: spec.json does not name it.
     """
-    found = (study.spec or {}).get("data", {}).get("fingerprint")
-    if not found:
-        raise InputError(f"{study.path}/spec.json names no fingerprint of its data, so it cannot "
-                         "be compared with other studies; report it alone")  # fmt: skip
-    return str(found)
+    digest = study.spec.data.fingerprint
+    if not digest:
+        raise InputError(
+            f"{study.path}/spec.json names no fingerprint of its data, so it cannot "
+            "be compared with other studies; report it alone"
+        )
+    return str(digest)
 
 
 def comparison_panels(table: pd.DataFrame) -> list[list[Cells]]:
@@ -69,7 +151,7 @@ def comparison_panels(table: pd.DataFrame) -> list[list[Cells]]:
 
     Arms stand together, each study's row below the other's.
     """
-    order = {arm: place for place, arm in enumerate(dict.fromkeys(table["arm"]))}
+    order = {arm: index for index, arm in enumerate(dict.fromkeys(table["arm"]))}
     ordered = table.sort_values("arm", key=lambda arms: arms.map(order), kind="stable")
     rows = ordered.to_dict("records")
     return [[part(row) for row in rows] for part in (_results, _settings)]
@@ -84,7 +166,11 @@ def comparison_document(studies: Sequence[Study], table: pd.DataFrame) -> str:
     """The comparison as Markdown, with what a reader must know."""
     folders = "\n".join(f"- {study.path}" for study in studies)
     shown = markdown(comparison_cells(table)).rstrip()
-    return "\n\n".join(["# Studies side by side", shown, note(studies), folders]) + "\n"
+    parts = ["# Studies side by side", shown, note(studies)]
+    tested = between_studies(studies)
+    if not tested.empty:
+        parts += ["## Against each other", markdown(between_cells(tested)).rstrip(), _TESTED]
+    return "\n\n".join([*parts, folders]) + "\n"
 
 
 def _results(row: Mapping[Hashable, Any]) -> Cells:
@@ -102,7 +188,7 @@ def _settings(row: Mapping[Hashable, Any]) -> Cells:
         "arm": row["arm"],
         "study": row["study"],
         f"minus {REFERENCE}": number(row["delta_auc"], "+.3f"),
-        "p Holm": number(row["p_holm"], ".3f"),
+        "p Holm": p_text(row["p_holm"]),
         "lr": number(row["lr"], ".2g"),
         "scale": number(row["threshold_scale"], ".2f"),
         "trials": str(row["trials"]),

@@ -4,11 +4,6 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -16,34 +11,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from ablations.cases import sheet_of_cases
-from ablations.differences import REFERENCE, test_scores
+from ablations.appearance import in_order, look_of, new_figure
+from ablations.differences import test_scores
+from ablations.disagreements import sheet_of_disagreements
 from ablations.formats import write_result
 from ablations.importance import EVALUATORS, FEWEST, parameter_importance
-from ablations.rows import Study
+from ablations.rows import Study, backbone_of, variant_of
 from ablations.statistics import best_quantile, expected_best
+from ablations.statistics.decisions import net_benefit, treat_all
+from masll.common.storage import AnyPath
 from masll.metrics import roc_points
-from masll.places import Place
-from masll.variants import VARIANTS
+from masll.variants import REFERENCE
+from tuning.study.trial import Stage, Status
 
 KINDS = ("png", "svg")
-_COLOURS = dict(zip(VARIANTS, sns.color_palette("colorblind"), strict=False))
-_MARKERS = dict(zip(VARIANTS, "osD^v", strict=True))
-_STYLES: Mapping[str, str | tuple[int, tuple[int, ...]]] = dict(
-    zip(VARIANTS, ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))), strict=True)
-)
 _SHOWN = {"lr": "learning rate", "threshold_scale": "threshold scale (T/mean)"}
 _BINS = 10  # of a calibration curve, of equal number of images
 _GRID = np.linspace(0, 1, 201)
 
 
-def write_figures(study: Study, table: pd.DataFrame, folder: Place) -> list[Place]:
+def write_figures(study: Study, table: pd.DataFrame, folder: AnyPath) -> list[AnyPath]:
     """Draw every figure for which the study has rows; PNG (200 dots an inch) and SVG.
 
     Args:
         table: see `ablation_table`.
     """
-    written: list[Place] = []
+    written: list[AnyPath] = []
     for name in FIGURES:
         figure = draw(name, study, table)
         if figure is None:
@@ -52,7 +45,6 @@ def write_figures(study: Study, table: pd.DataFrame, folder: Place) -> list[Plac
             content = io.BytesIO()
             figure.savefig(content, format=kind, dpi=200, bbox_inches="tight")
             written.append(write_result(folder / f"{name}.{kind}", content.getvalue()))
-        plt.close(figure)
     return written
 
 
@@ -73,26 +65,40 @@ def roc_curves(study: Study, table: pd.DataFrame) -> Figure | None:
     backbones = _backbones(scores)
     if not backbones or labels.min() == labels.max():
         return None
-    figure, panels = plt.subplots(
-        1, len(backbones), figsize=(4.2 * len(backbones), 4.2), squeeze=False, layout="constrained"
-    )
+    figure = new_figure(4.2 * len(backbones), 4.2)
+    panels = figure.subplots(1, len(backbones), squeeze=False)
     auc = table.set_index("arm")["auc_mean"]
     for axes, backbone in zip(panels[0], backbones, strict=True):
-        for variant, arm in _arms_of(scores, backbone):
+        for arm in in_order(scores, backbone):
+            look = look_of(arm)
             curves = np.array([_sensitivity_on_grid(labels, row) for row in scores[arm]])
             mean = curves.mean(axis=0)
-            axes.plot(_GRID, mean, color=_COLOURS[variant], linestyle=_STYLES[variant],
-                      label=f"{variant}, AUC {auc[arm]:.3f}")  # fmt: skip
+            axes.plot(
+                _GRID,
+                mean,
+                color=look.colour,
+                linestyle=look.line,
+                label=f"{variant_of(arm)}, AUC {auc[arm]:.3f}",
+            )
             if len(curves) > 1:
-                axes.fill_between(_GRID, curves.min(axis=0), curves.max(axis=0),
-                                  color=_COLOURS[variant], alpha=0.12, linewidth=0)  # fmt: skip
+                axes.fill_between(
+                    _GRID,
+                    curves.min(axis=0),
+                    curves.max(axis=0),
+                    color=look.colour,
+                    alpha=0.12,
+                    linewidth=0,
+                )
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-        counts = [len(scores[arm]) for _, arm in _arms_of(scores, backbone)]
+        counts = [len(scores[arm]) for arm in in_order(scores, backbone)]
         axes.set(
             title=f"{backbone}: {len(labels)} test images, {int(labels.sum())} melanoma",
-            xlabel="1 - specificity", ylabel="sensitivity", aspect="equal",
-            xlim=(-0.01, 1.01), ylim=(-0.01, 1.01),
-        )  # fmt: skip
+            xlabel="1 - specificity",
+            ylabel="sensitivity",
+            aspect="equal",
+            xlim=(-0.01, 1.01),
+            ylim=(-0.01, 1.01),
+        )
         axes.legend(loc="lower right", title=f"mean and range of {_several(counts, 'seed')}")
     return figure
 
@@ -102,20 +108,26 @@ def forest(study: Study, table: pd.DataFrame) -> Figure | None:
     table = table[table["delta_auc"].notna()].iloc[::-1]
     if table.empty:
         return None
-    figure, axes = plt.subplots(figsize=(6, 0.9 + 0.45 * len(table)), layout="constrained")
+    figure = new_figure(6, 0.9 + 0.45 * len(table))
+    axes = figure.subplots()
     places = np.arange(len(table))
     axes.axvline(0, color="0.4", linewidth=0.8)
-    for place, row in zip(places, table.to_dict("records"), strict=True):
-        colour = _COLOURS.get(row["variant"], "0.3")
-        axes.plot([row["delta_low"], row["delta_high"]], [place, place], color=colour)
-        axes.plot(row["delta_auc"], place, marker=_MARKERS.get(row["variant"], "o"), color=colour)
+    for height, row in zip(places, table.to_dict("records"), strict=True):
+        look = look_of(row["arm"])
+        axes.plot([row["delta_low"], row["delta_high"]], [height, height], color=look.colour)
+        axes.plot(row["delta_auc"], height, marker=look.marker, color=look.colour)
         p = "" if math.isnan(row["p_holm"]) else f"p Holm {row['p_holm']:.3f}"
-        axes.annotate(p, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-    axes.set_yticks(places, [f"{row.arm} ({_several([row.seeds], 'seed')})"
-                             for row in table.itertuples()])  # fmt: skip
+        axes.annotate(
+            p, (1.02, height), xycoords=("axes fraction", "data"), va="center", fontsize=8
+        )
+    axes.set_yticks(
+        places, [f"{row.arm} ({_several([row.seeds], 'seed')})" for row in table.itertuples()]
+    )
     images = study.test_predictions["image_id"].nunique()
-    axes.set(xlabel=f"AUC minus that of {REFERENCE}\n95 % interval, {images} test images",
-             ylim=(-0.6, len(table) - 0.4))  # fmt: skip
+    axes.set(
+        xlabel=f"AUC minus that of {REFERENCE}\n95 % interval, {images} test images",
+        ylim=(-0.6, len(table) - 0.4),
+    )
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -125,15 +137,16 @@ def searched(study: Study, table: pd.DataFrame) -> Figure | None:
     trials = _search_trials(study)
     if trials.empty:
         return None
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
+    figure = new_figure(8, 3.4)
+    panels = figure.subplots(1, 2, sharey=True)
     for axes, name, scale in zip(panels, ("lr", "threshold_scale"), ("log", "linear"), strict=True):
         _dots(axes, trials[trials[name].notna()], name)
         axes.set(xscale=scale, xlabel=_SHOWN[name])
     panels[0].set_ylabel("validation AUC, best epoch")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
-    told = _several([len(trials)], "search trial")
-    panels[1].set_title(f"{told}; crosses were stopped early", loc="right")
+    count = _several([len(trials)], "search trial")
+    panels[1].set_title(f"{count}; crosses were stopped early", loc="right")
     return figure
 
 
@@ -146,24 +159,37 @@ def importance(study: Study, table: pd.DataFrame) -> Figure | None:
     if measured.empty:
         return None
     apart = ConstrainedLayoutEngine(wspace=0.06)  # "1.0" of one axis and "0.0" of the next
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout=apart)
+    figure = new_figure(8, 3.4)
+    figure.set_layout_engine(apart)
+    panels = figure.subplots(1, 2, sharey=True)
     names = list(dict.fromkeys(measured["parameter"]))
-    arms = _arms_of(measured["arm"].unique())
+    arms = in_order(measured["arm"].unique())
     height = 0.8 / len(arms)
     for axes, evaluator in zip(panels, EVALUATORS, strict=True):
         by = measured[measured["evaluator"] == evaluator]
-        for place, (variant, arm) in enumerate(arms):
+        for index, arm in enumerate(arms):
             values = by[by["arm"] == arm].set_index("parameter")["importance"].reindex(names)
-            axes.barh(np.arange(len(names)) + (place - (len(arms) - 1) / 2) * height, values,
-                      height, color=_COLOURS[variant], label=arm)  # fmt: skip
+            axes.barh(
+                np.arange(len(names)) + (index - (len(arms) - 1) / 2) * height,
+                values,
+                height,
+                color=look_of(arm).colour,
+                label=arm,
+            )
         axes.set(title=evaluator, xlabel="share of importance", xlim=(0, 1))
         axes.set_yticks(range(len(names)), [_SHOWN.get(name, name) for name in names])
         axes.grid(axis="y", visible=False)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     trials = measured.drop_duplicates("arm")["trials"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=2,
-                  title=f"{_several(trials, 'completed search trial')} of an arm")  # fmt: skip
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=2,
+        title=f"{_several(trials, 'completed search trial')} of an arm; those stopped early have "
+        "the AUC of fewer epochs, and are left out",
+    )
     return figure
 
 
@@ -176,21 +202,32 @@ def budget(study: Study, table: pd.DataFrame) -> Figure | None:
     trials = _search_trials(study)
     if trials.empty:
         return None
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
-    for variant, arm in _arms_of(trials["arm"].unique()):
+    figure = new_figure(8, 3.4)
+    panels = figure.subplots(1, 2, sharey=True)
+    for arm in in_order(trials["arm"].unique()):
+        look = look_of(arm)
         values = trials[trials["arm"] == arm].sort_values("started_at")["val_auc"].to_numpy()
         spent = np.arange(1, len(values) + 1)
-        style = {"color": _COLOURS[variant], "linestyle": _STYLES[variant], "label": arm,
-                 "marker": _MARKERS[variant], "markersize": 3,
-                 "markevery": max(1, len(values) // 20)}  # fmt: skip
+        style = {
+            "color": look.colour,
+            "linestyle": look.line,
+            "label": arm,
+            "marker": look.marker,
+            "markersize": 3,
+            "markevery": max(1, len(values) // 20),
+        }
         panels[0].step(spent, np.maximum.accumulate(values), where="post", **style)
         panels[1].plot(spent, expected_best(values, len(values)), **style)
         low, high = (best_quantile(values, len(values), q) for q in (0.25, 0.75))
-        panels[1].fill_between(spent, low, high, color=_COLOURS[variant], alpha=0.12, linewidth=0)
-    panels[0].set(xlabel="search trials, in the order they began", ylabel="validation AUC",
-                  title="best so far")  # fmt: skip
-    panels[1].set(xlabel="search trials",
-                  title="expected best of so many, and quartiles\n(Dodge et al. 2019)")  # fmt: skip
+        panels[1].fill_between(spent, low, high, color=look.colour, alpha=0.12, linewidth=0)
+    panels[0].set(
+        xlabel="search trials, in the order they began",
+        ylabel="validation AUC",
+        title="best so far",
+    )
+    panels[1].set(
+        xlabel="search trials", title="expected best of so many, and quartiles\n(Dodge et al. 2019)"
+    )
     for axes in panels:
         axes.xaxis.get_major_locator().set_params(integer=True)
     handles, names = panels[0].get_legend_handles_labels()
@@ -206,15 +243,23 @@ def boxes(study: Study, table: pd.DataFrame) -> Figure | None:
     epochs = epochs[epochs["box_area"].notna()].merge(study.trials[["trial_id", "arm"]])
     if epochs.empty:
         return None
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-    for variant, arm in _arms_of(epochs["arm"].unique()):
+    figure = new_figure(8, 3.4)
+    panels = figure.subplots(1, 2)
+    for arm in in_order(epochs["arm"].unique()):
+        look = look_of(arm)
         of_arm = epochs[epochs["arm"] == arm].groupby("epoch")
         for axes, name in zip(panels, ("box_area", "box_fallback_rate"), strict=True):
             mean, low, high = (of_arm[name].quantile(q) for q in (0.5, 0.25, 0.75))
-            axes.plot(mean.index, mean, color=_COLOURS[variant], linestyle=_STYLES[variant],
-                      marker=_MARKERS[variant], markersize=3, label=arm)  # fmt: skip
-            axes.fill_between(mean.index, low, high, color=_COLOURS[variant], alpha=0.15,
-                              linewidth=0)  # fmt: skip
+            axes.plot(
+                mean.index,
+                mean,
+                color=look.colour,
+                linestyle=look.line,
+                marker=look.marker,
+                markersize=3,
+                label=arm,
+            )
+            axes.fill_between(mean.index, low, high, color=look.colour, alpha=0.15, linewidth=0)
     for axes, what in zip(
         panels, ("share of the image in the box", "share of boxes fallen back"), strict=True
     ):
@@ -222,8 +267,13 @@ def boxes(study: Study, table: pd.DataFrame) -> Figure | None:
         axes.xaxis.get_major_locator().set_params(integer=True)
     handles, names = panels[0].get_legend_handles_labels()
     trials = epochs.groupby("arm")["trial_id"].nunique()
-    figure.legend(handles, names, loc="outside lower center", ncols=2,
-                  title=f"median and quartiles of {_several(trials, 'trial')} an arm")  # fmt: skip
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=2,
+        title=f"median and quartiles of {_several(trials, 'trial')} an arm",
+    )
     return figure
 
 
@@ -234,19 +284,67 @@ def calibration_curves(study: Study, table: pd.DataFrame) -> Figure | None:
     labels, scores = test_scores(study)
     if not scores:
         return None
-    figure, axes = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
+    figure = new_figure(4.6, 4.4)
+    axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-    for variant, arm in _arms_of(scores):
+    for arm in in_order(scores):
+        look = look_of(arm)
         score, label = scores[arm].ravel(), np.tile(labels, len(scores[arm]))
         parts = np.array_split(np.argsort(score, kind="stable"), min(_BINS, len(score)))
-        axes.plot([score[part].mean() for part in parts], [label[part].mean() for part in parts],
-                  color=_COLOURS[variant], linestyle=_STYLES[variant], marker=_MARKERS[variant],
-                  markersize=3, label=arm)  # fmt: skip
-    axes.set(xlabel="predicted probability of melanoma", ylabel="observed share of melanoma",
-             title=f"{len(labels)} test images, {_several(map(len, scores.values()), 'seed')}, "
-                   f"{min(_BINS, len(labels))} bins",
-             xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))  # fmt: skip
+        axes.plot(
+            [score[part].mean() for part in parts],
+            [label[part].mean() for part in parts],
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            markersize=3,
+            label=arm,
+        )
+    axes.set(
+        xlabel="predicted probability of melanoma",
+        ylabel="observed share of melanoma",
+        title=f"{len(labels)} test images, {_several(map(len, scores.values()), 'seed')}, "
+        f"{min(_BINS, len(labels))} bins",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.01),
+    )
     axes.legend(loc="upper left")
+    return figure
+
+
+def decision_curves(study: Study, table: pd.DataFrame) -> Figure | None:
+    """Net benefit over the probability from which somebody is referred (Vickers and Elkin 2006).
+
+    One panel a backbone; the mean over seeds. Grey: referring everybody, or nobody.
+    """
+    if study.test_predictions.empty:
+        return None
+    labels, scores = test_scores(study)
+    backbones = _backbones(scores)
+    if not backbones or labels.min() == labels.max():
+        return None
+    prevalence = float(labels.mean())
+    thresholds = np.linspace(0.01, min(0.99, 3 * prevalence), 100)
+    figure = new_figure(4.2 * len(backbones), 3.6)
+    panels = figure.subplots(1, len(backbones), squeeze=False, sharey=True)
+    for axes, backbone in zip(panels[0], backbones, strict=True):
+        everybody = [treat_all(prevalence, threshold) for threshold in thresholds]
+        axes.plot(thresholds, everybody, color="0.6", linewidth=0.8, label="refer everybody")
+        axes.axhline(0, color="0.6", linewidth=0.8, linestyle=":", label="refer nobody")
+        for arm in in_order(scores, backbone):
+            look = look_of(arm)
+            curve = [net_benefit(labels, scores[arm], threshold).mean() for threshold in thresholds]
+            axes.plot(
+                thresholds, curve, color=look.colour, linestyle=look.line, label=variant_of(arm)
+            )
+        axes.set(
+            title=f"{backbone}: {len(labels)} test images, {int(labels.sum())} melanoma",
+            xlabel="probability from which somebody is referred",
+            ylim=(-0.05 * prevalence, 1.05 * prevalence),
+        )
+    panels[0][0].set_ylabel("net benefit per image")
+    counts = _several([len(rows) for rows in scores.values()], "seed")
+    panels[0][-1].legend(loc="upper right", title=f"mean of {counts}")
     return figure
 
 
@@ -258,7 +356,8 @@ FIGURES: Mapping[str, Callable[[Study, pd.DataFrame], Figure | None]] = {
     "budget": budget,
     "boxes": boxes,
     "calibration": calibration_curves,
-    "cases": lambda study, table: sheet_of_cases(study),
+    "decision": decision_curves,
+    "cases": lambda study, table: sheet_of_disagreements(study),
 }
 
 
@@ -272,9 +371,10 @@ NEEDS: Mapping[str, str] = {
     "budget": "search trials with a validation AUC",
     "boxes": "epochs of an arm with SLL",
     "calibration": "test predictions of confirmed models, without nan",
+    "decision": _BOTH_CLASSES,
     "cases": f"images that baseline and {REFERENCE} of one backbone call otherwise, and the "
-             "study's data at hand",
-}  # fmt: skip
+    "study's data at hand",
+}
 
 
 def _several(counts: Iterable[int], thing: str) -> str:
@@ -285,20 +385,33 @@ def _several(counts: Iterable[int], thing: str) -> str:
 
 
 def _search_trials(study: Study) -> pd.DataFrame:
-    trials = study.trials[study.trials["stage"] == "search"]
+    trials = study.stage(Stage.SEARCH)
     return trials[trials["val_auc"].notna()] if "val_auc" in trials else trials[:0]
 
 
 def _dots(axes: Axes, trials: pd.DataFrame, name: str) -> None:
     size = min(1, 300 / len(trials)) if len(trials) else 1
-    for variant, arm in _arms_of(trials["arm"].unique()):
+    for arm in in_order(trials["arm"].unique()):
+        look = look_of(arm)
         of_arm = trials[trials["arm"] == arm]
-        pruned = of_arm["status"] == "pruned"
+        pruned = of_arm["status"] == Status.PRUNED
         whole, cut = of_arm[~pruned], of_arm[pruned]
-        axes.scatter(whole[name].astype(float), whole["val_auc"], color=_COLOURS[variant],
-                     marker=_MARKERS[variant], s=22 * size, label=arm)  # fmt: skip
-        axes.scatter(cut[name].astype(float), cut["val_auc"], color=_COLOURS[variant],
-                     marker="x", s=18 * size, linewidth=size)  # fmt: skip
+        axes.scatter(
+            whole[name].astype(float),
+            whole["val_auc"],
+            color=look.colour,
+            marker=look.marker,
+            s=22 * size,
+            label=arm,
+        )
+        axes.scatter(
+            cut[name].astype(float),
+            cut["val_auc"],
+            color=look.colour,
+            marker="x",
+            s=18 * size,
+            linewidth=size,
+        )
 
 
 def _sensitivity_on_grid(labels: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -308,15 +421,4 @@ def _sensitivity_on_grid(labels: np.ndarray, row: np.ndarray) -> np.ndarray:
 
 
 def _backbones(arms: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(arm.partition("/")[2] for arm in arms))
-
-
-def _arms_of(arms: Iterable[str], backbone: str | None = None) -> list[tuple[str, str]]:
-    """(variant, arm) in the order of the variants, of one backbone or all."""
-    parts = [(arm.partition("/")[0], arm) for arm in arms]
-    chosen = [
-        (variant, arm)
-        for variant, arm in parts
-        if variant in VARIANTS and backbone in (None, arm.partition("/")[2])
-    ]
-    return sorted(chosen, key=lambda pair: (VARIANTS.index(pair[0]), pair[1]))
+    return list(dict.fromkeys(backbone_of(arm) for arm in arms))

@@ -2,20 +2,28 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from masll.errors import InputError
-from masll.places import Place, write_whole
+from masll.common.errors import InputError
+from masll.common.storage import AnyPath, any_path
 
 ABSENT = "-"
 _TEX = {"%": r"\%", "_": r"\_", "&": r"\&", "±": r"$\pm$"}
 
 # Of the figures of Tables I and II.
 HEADINGS = {
-    "auc": "AUC", "acc": "ACC", "sen": "SEN", "spe": "SPE",
-    "sen_at_spe_95": "SEN@.95", "sen_at_spe_90": "SEN@.90", "sen_at_spe_85": "SEN@.85",
-}  # fmt: skip
+    "auc": "AUC",
+    "acc": "ACC",
+    "sen": "SEN",
+    "spe": "SPE",
+    "sen_at_spe_95": "SEN@.95",
+    "sen_at_spe_90": "SEN@.90",
+    "sen_at_spe_85": "SEN@.85",
+    "average_precision": "AP",
+    "brier": "Brier",
+}
 
 Cells = dict[str, str]  # heading to text, in the order of the columns
 
@@ -41,32 +49,69 @@ def latex(rows: Sequence[Cells]) -> str:
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     heading, *body = (" & ".join(map(_as_tex, line)) + r" \\" for line in lines)
     columns = "l" + "r" * (len(rows[0]) - 1)
-    return "\n".join([
-        r"\begin{tabular}{" + columns + "}", r"\toprule", heading, r"\midrule", *body,
-        r"\bottomrule", r"\end{tabular}", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            r"\begin{tabular}{" + columns + "}",
+            r"\toprule",
+            heading,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
 
 
-def write_result(path: Place, content: str | bytes) -> Place:
+def bullets(lines: Sequence[str]) -> str:
+    """Lines as a list in Markdown."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def write_result(path: Path | AnyPath, content: str | bytes) -> AnyPath:
     """Write a file of the report, whole or not at all.
 
     Raises:
         InputError: it cannot be written.
     """
+    path = any_path(path)
     try:
-        write_whole(path, content, many_writers=True)
+        path.write_whole(content, many_writers=True)
         return path
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; make the folder writable, or "
-                         "give the disk room") from error  # fmt: skip
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; make the folder writable, or "
+            "give the disk room"
+        ) from error
 
 
 def number(value: float, format_spec: str) -> str:
     return ABSENT if math.isnan(value) else format(value, format_spec)
 
 
+def p_text(p: float, name: str = "") -> str:
+    """A p-value as a paper prints it, never 0.
+
+    >>> p_text(0.0001, "p"), p_text(0.0316), p_text(0.0316, "p")
+    ('p < 0.001', '0.032', 'p 0.032')
+    """
+    if math.isnan(p):
+        return ABSENT
+    shown = "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return f"{name} {shown}" if name else shown
+
+
+def seen_from(difference: float) -> str:
+    """A detectable difference in AUC; none is as large as 1."""
+    return "none" if difference >= 1 else number(difference, ".3f")
+
+
 def interval(low: float, high: float) -> str:
     return ABSENT if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+
+
+def with_interval(value: str, low: float, high: float) -> str:
+    return value if math.isnan(low) else f"{value} ({interval(low, high)})"
 
 
 def mean_and_sd(mean: float, sd: float) -> str:

@@ -1,6 +1,6 @@
 """How much each searched hyperparameter matters to the validation AUC, arm by arm."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -11,9 +11,9 @@ from optuna.importance import (
     PedAnovaImportanceEvaluator,
 )
 
-from ablations.rows import Study
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # not a line for each study made
+from ablations.rows import Study, variant_of
+from tuning.study.space import Parameter, of_variant
+from tuning.study.trial import Stage, Status
 
 # By the name that a figure shows. They answer different questions and often disagree.
 EVALUATORS: Mapping[str, Callable[[], BaseImportanceEvaluator]] = {
@@ -22,6 +22,11 @@ EVALUATORS: Mapping[str, Callable[[], BaseImportanceEvaluator]] = {
 }
 FEWEST = 10  # trials of an arm; fewer say nothing of importance
 MOST = 256  # trials of an arm, drawn from more: fANOVA's time grows with their square
+
+
+def quiet_optuna() -> None:
+    """No line for each study that is created; for commands to call."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def parameter_importance(study: Study) -> pd.DataFrame:
@@ -38,49 +43,47 @@ def parameter_importance(study: Study) -> pd.DataFrame:
     """
     columns = ["arm", "parameter", "evaluator", "importance", "trials"]
     rows: list[list[Any]] = []
-    space = (study.spec or {}).get("options", {}).get("space", [])
-    done = study.trials
-    done = done[(done["stage"] == "search") & (done["status"] == "completed")]
-    for arm, trials in done.groupby("arm"):
-        variant = str(arm).partition("/")[0]
-        asked = [each for each in space if variant in each["variants"]]
-        asked = [each for each in asked if each["name"] in trials]
-        known = trials.dropna(subset=["val_auc", *(each["name"] for each in asked)])
-        if len(known) < FEWEST or known["val_auc"].nunique() == 1 or not asked:
+    space = study.spec.space
+    searched = study.stage(Stage.SEARCH)
+    for arm, trials in searched[searched["status"] == Status.COMPLETED].groupby("arm"):
+        of_arm = [p for p in of_variant(space, variant_of(str(arm))) if p.name in trials]
+        known = trials.dropna(subset=["val_auc", *(p.name for p in of_arm)])
+        if len(known) < FEWEST or known["val_auc"].nunique() == 1 or not of_arm:
             continue
-        if len(asked) == 1:
-            rows += [[arm, asked[0]["name"], name, 1.0, len(known)] for name in EVALUATORS]
+        if len(of_arm) == 1:
+            rows += [[arm, of_arm[0].name, name, 1.0, len(known)] for name in EVALUATORS]
             continue
         known = known.sample(min(len(known), MOST), random_state=0).sort_index()
-        replayed = _replayed(known, asked)
+        replayed = _replayed(known, of_arm)
         for name, evaluator in EVALUATORS.items():
             shares = optuna.importance.get_param_importances(replayed, evaluator=evaluator())
-            rows += [[arm, parameter, name, share, len(known)]
-                     for parameter, share in shares.items()]  # fmt: skip
+            rows += [
+                [arm, parameter, name, share, len(known)] for parameter, share in shares.items()
+            ]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _replayed(trials: pd.DataFrame, space: list[dict[str, Any]]) -> optuna.Study:
+def _replayed(trials: pd.DataFrame, space: Sequence[Parameter]) -> optuna.Study:
     """An Optuna study in memory with these trials."""
-    names = [each["name"] for each in space]
-    distributions = {each["name"]: _distribution(each, trials[each["name"]]) for each in space}
+    names = [p.name for p in space]
+    distributions = {p.name: _distribution(p, trials[p.name]) for p in space}
     replayed = optuna.create_study(direction="maximize")
-    replayed.add_trials([
-        optuna.trial.create_trial(
-            params=dict(zip(names, values, strict=True)), distributions=distributions, value=auc
-        )
-        for auc, *values in trials[["val_auc", *names]].itertuples(index=False)
-    ])  # fmt: skip
+    replayed.add_trials(
+        [
+            optuna.trial.create_trial(
+                params=dict(zip(names, values, strict=True)), distributions=distributions, value=auc
+            )
+            for auc, *values in trials[["val_auc", *names]].itertuples(index=False)
+        ]
+    )
     return replayed
 
 
-def _distribution(
-    parameter: dict[str, Any], values: pd.Series
-) -> optuna.distributions.BaseDistribution:
-    if parameter["type"] == "choice":
-        return optuna.distributions.CategoricalDistribution(parameter["choices"])
+def _distribution(parameter: Parameter, values: pd.Series) -> optuna.distributions.BaseDistribution:
+    if parameter.type == "choice":
+        return optuna.distributions.CategoricalDistribution(parameter.choices)
     # The first trial has the paper's setting, which may lie outside of the range.
-    low, high = min(parameter["low"], values.min()), max(parameter["high"], values.max())
-    if parameter["type"] == "int":
-        return optuna.distributions.IntDistribution(int(low), int(high), log=parameter["log"])
-    return optuna.distributions.FloatDistribution(low, high, log=parameter["log"])
+    low, high = min(parameter.low, values.min()), max(parameter.high, values.max())
+    if parameter.type == "int":
+        return optuna.distributions.IntDistribution(int(low), int(high), log=parameter.log)
+    return optuna.distributions.FloatDistribution(low, high, log=parameter.log)

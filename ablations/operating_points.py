@@ -5,20 +5,21 @@ the images that it is judged by. Here it is also picked on the validation images
 """
 
 import math
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ablations.differences import REFERENCE, test_scores
-from ablations.formats import Cells, mean_and_sd, number
+from ablations.differences import Floats
+from ablations.formats import Cells, mean_and_sd, number, with_interval
+from ablations.intervals import Drawn, drawn, linear_in
 from ablations.rows import Study
-from ablations.statistics import calibration, mcnemar, partial_auc
 from masll.metrics import binary_metrics
+from masll.variants import REFERENCE
 
 SPECIFICITIES = (0.95, 0.90, 0.85)
-LEAST_SENSITIVITY = 0.8  # of the partial area
+_DECIDED = ("sen", "spe", "ppv", "npv")
 
 
 def threshold_at(labels: npt.ArrayLike, scores: npt.ArrayLike, specificity: float) -> float:
@@ -71,62 +72,111 @@ def operating_points(study: Study, prevalence: float | None = None) -> pd.DataFr
         A row for each arm with confirmed models and each of SPECIFICITIES: arm, specificity (aimed
         at on validation), seeds, threshold, sen, spe (reached on test; means over seeds, with
         sen_sd and spe_sd), sen_on_curve (the paper's way: read off the test curve), prevalence,
-        ppv, npv.
+        ppv, npv. <figure>_low and <figure>_high (95 %) of sen, spe, ppv and npv are for other seeds
+        and other test images at the thresholds as they are; delta_sen and delta_spe, with _low and
+        _high, are paired differences to gated-fusion of the same backbone.
     """
-    made = study.predictions[study.predictions["trial_id"].isin(study.confirmed["trial_id"])]
-    test = made[made["split"] == "test"]
+    predictions = study.predictions[study.predictions["trial_id"].isin(study.confirmed["trial_id"])]
+    test = predictions[predictions["split"] == "test"]
     if test.empty:
         return pd.DataFrame()
     if prevalence is None:
         prevalence = float(test.drop_duplicates("image_id")["label"].mean())
+    again = drawn(study)
     rows = []
-    for arm in study.arms:
-        models = list(made[made["arm"] == arm].groupby("trial_id"))
-        for specificity in SPECIFICITIES:
-            found = pd.DataFrame([_decided(rows, specificity) for _, rows in models])
-            if found.empty:
-                continue
-            mean = found.mean(skipna=False)
-            sd = found[["sen", "spe"]].std(ddof=1, skipna=False)  # a threshold may be infinite
+    for specificity in SPECIFICITIES:
+        decisions = {
+            str(arm): pd.DataFrame(
+                [_decided(rows, specificity) for _, rows in of_arm.groupby("seed", sort=True)]
+            )
+            for arm, of_arm in predictions.groupby("arm")
+        }
+        found = _decisions_on_draws(
+            again, {arm: rows["threshold"].to_numpy(float) for arm, rows in decisions.items()}
+        )
+        for arm in (arm for arm in study.arms if arm in decisions):
+            decided = decisions[arm]
+            mean = decided.mean(skipna=False)
+            sd = decided[["sen", "spe"]].std(ddof=1, skipna=False)  # a threshold may be infinite
             ppv, npv = predictive_values(mean["sen"], mean["spe"], prevalence)
-            rows.append({
-                "arm": arm, "specificity": specificity, "seeds": len(found),
-                "threshold": mean["threshold"], "sen": mean["sen"], "sen_sd": sd["sen"],
-                "spe": mean["spe"], "spe_sd": sd["spe"], "sen_on_curve": mean["sen_on_curve"],
-                "prevalence": prevalence, "ppv": ppv, "npv": npv,
-            })  # fmt: skip
-    return pd.DataFrame(rows)
+            rows.append(
+                {
+                    "arm": arm,
+                    "specificity": specificity,
+                    "seeds": len(decided),
+                    "threshold": mean["threshold"],
+                    "sen": mean["sen"],
+                    "sen_sd": sd["sen"],
+                    "spe": mean["spe"],
+                    "spe_sd": sd["spe"],
+                    "sen_on_curve": mean["sen_on_curve"],
+                    "prevalence": prevalence,
+                    "ppv": ppv,
+                    "npv": npv,
+                    **_certainty(again, arm, found, (ppv, npv), prevalence),
+                }
+            )
+    table = pd.DataFrame(rows)
+    order = {arm: place for place, arm in enumerate(study.arms)}
+    return table.sort_values("arm", key=lambda arms: arms.map(order), kind="stable")
 
 
-def reliability(study: Study) -> pd.DataFrame:
-    """How far the probabilities can be taken at their word, and decisions against gated-fusion's.
+def _decisions_on_draws(
+    again: Drawn | None, thresholds: Mapping[str, Floats]
+) -> dict[str, dict[str, Floats]]:
+    """sen and spe of every arm that is whole, each (seeds, draws + 1)."""
+    found = {}
+    for arm, scores in ({} if again is None else again.scores).items():
+        if again is None or np.isnan(thresholds[arm]).any():
+            continue
+        models = [again.images.decided(*each) for each in zip(scores, thresholds[arm], strict=True)]
+        found[arm] = {name: np.stack([model[name] for model in models]) for name in ("sen", "spe")}
+    return found
 
-    Returns:
-        A row for each arm all of whose models have all scores: arm, seeds, partial_auc (where
-        sensitivity is at least LEAST_SENSITIVITY), intercept, slope, ece (means over seeds; see
-        `calibration`), and McNemar's test at 0.5 of the mean probability over seeds: only_arm and
-        only_reference (images that one alone gets right), mcnemar_p.
+
+def _certainty(
+    again: Drawn | None,
+    arm: str,
+    decisions: Mapping[str, Mapping[str, Floats]],
+    values: tuple[float, float],
+    prevalence: float,
+) -> dict[str, float]:
+    """Intervals of an arm's decisions, and its differences to gated-fusion of its backbone.
+
+    Args:
+        values: PPV and NPV.
     """
-    if study.test_predictions.empty:
-        return pd.DataFrame()
-    labels, scores = test_scores(study)
-    table = []
-    for arm in (arm for arm in study.arms if arm in scores):
-        seeds = scores[arm]
-        calibrated = np.array([calibration(labels, row) for row in seeds]).mean(axis=0)
-        row: dict[str, Any] = {
-            "arm": arm, "seeds": len(seeds),
-            "partial_auc": np.mean([partial_auc(labels, s, LEAST_SENSITIVITY) for s in seeds]),
-            **dict(zip(("intercept", "slope", "ece"), calibrated, strict=True)),
-            "only_arm": math.nan, "only_reference": math.nan, "mcnemar_p": math.nan,
-        }  # fmt: skip
-        variant, _, backbone = arm.partition("/")
-        reference = scores.get(f"{REFERENCE}/{backbone}")
-        if variant != REFERENCE and reference is not None:
-            called = [each.mean(axis=0) >= 0.5 for each in (seeds, reference)]
-            row["only_arm"], row["only_reference"], row["mcnemar_p"] = mcnemar(labels, *called)
-        table.append(row)
-    return pd.DataFrame(table)
+    found = {f"{name}_{end}": math.nan for name in _DECIDED for end in ("low", "high")}
+    found |= {f"delta_{n}{end}": math.nan for n in ("sen", "spe") for end in ("", "_low", "_high")}
+    if again is None or arm not in decisions:
+        return found
+    own = dict(decisions[arm])
+    sen, spe = (float(own[name][:, 0].mean()) for name in ("sen", "spe"))
+    of_ppv, of_npv = _slopes(sen, spe, prevalence)
+    own["ppv"] = linear_in(own, values[0], of_ppv)
+    own["npv"] = linear_in(own, values[1], of_npv)
+    for name in _DECIDED:
+        mean = again.mean(name, own[name])
+        found[f"{name}_low"], found[f"{name}_high"] = mean.low, mean.high
+    reference = decisions.get(again.reference_of(arm) or "")
+    for name in ("sen", "spe"):
+        minus = again.minus(name, own[name], None if reference is None else reference[name])
+        found[f"delta_{name}"] = minus.value
+        found[f"delta_{name}_low"], found[f"delta_{name}_high"] = minus.low, minus.high
+    return found
+
+
+def _slopes(sen: float, spe: float, prevalence: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Derivatives of PPV and NPV by sensitivity and specificity."""
+    ill, well = prevalence, 1 - prevalence
+    called, cleared = sen * ill + (1 - spe) * well, spe * well + (1 - sen) * ill
+    of_called, of_cleared = (
+        ill * well / share**2 if share > 0 else math.nan for share in (called, cleared)
+    )
+    return (
+        {"sen": (1 - spe) * of_called, "spe": sen * of_called},
+        {"sen": spe * of_cleared, "spe": (1 - sen) * of_cleared},
+    )
 
 
 def operating_cells(table: pd.DataFrame) -> list[Cells]:
@@ -135,28 +185,29 @@ def operating_cells(table: pd.DataFrame) -> list[Cells]:
         {
             "arm": row["arm"],
             "aimed at SPE": f"{row['specificity']:.2f}",
-            "SEN": mean_and_sd(row["sen"], row["sen_sd"]),
-            "SPE": mean_and_sd(row["spe"], row["spe_sd"]),
+            **{
+                name.upper(): with_interval(
+                    mean_and_sd(row[name], row[f"{name}_sd"]),
+                    row[f"{name}_low"],
+                    row[f"{name}_high"],
+                )
+                for name in ("sen", "spe")
+            },
             "SEN on the test curve": number(row["sen_on_curve"], ".3f"),
-            "PPV": number(row["ppv"], ".3f"),
-            "NPV": number(row["npv"], ".3f"),
-        }
-        for row in table.to_dict("records")
-    ]
-
-
-def reliability_cells(table: pd.DataFrame) -> list[Cells]:
-    """`reliability` as a person reads it."""
-    return [
-        {
-            "arm": row["arm"],
-            f"partial AUC, SEN >= {LEAST_SENSITIVITY}": number(row["partial_auc"], ".3f"),
-            "intercept": number(row["intercept"], "+.2f"),
-            "slope": number(row["slope"], ".2f"),
-            "ECE": number(row["ece"], ".3f"),
-            "only it right": number(row["only_arm"], ".0f"),
-            f"only {REFERENCE} right": number(row["only_reference"], ".0f"),
-            "McNemar p": number(row["mcnemar_p"], ".3f"),
+            **{
+                name.upper(): with_interval(
+                    number(row[name], ".3f"), row[f"{name}_low"], row[f"{name}_high"]
+                )
+                for name in ("ppv", "npv")
+            },
+            **{
+                f"{name.upper()} minus {REFERENCE}": with_interval(
+                    number(row[f"delta_{name}"], "+.3f"),
+                    row[f"delta_{name}_low"],
+                    row[f"delta_{name}_high"],
+                )
+                for name in ("sen", "spe")
+            },
         }
         for row in table.to_dict("records")
     ]

@@ -14,27 +14,31 @@ from rich.console import Console
 
 from ablations.beside import Part, tables_beside
 from ablations.comparison import (
+    between_cells,
+    between_studies,
     compare,
     comparison_cells,
     comparison_document,
     comparison_panels,
     note,
 )
-from ablations.differences import verdict
-from ablations.formats import as_csv, latex, write_result
+from ablations.differences import MARGIN
+from ablations.formats import as_csv, bullets, latex, write_result
+from ablations.remarks import remarks
 from ablations.rows import Study, read_study
 from ablations.tables import (
     ablation_table,
     as_latex,
     as_markdown,
     as_rich,
-    remarks,
     stacked_panels,
 )
 from ablations.tripod import HEADING, tripod
-from masll.cli import Parser, check_choice, run
-from masll.errors import InputError
-from masll.places import Place, place
+from ablations.verdict import verdict
+from masll.common.checks import check_choice
+from masll.common.command import Parser, run
+from masll.common.errors import InputError
+from masll.common.storage import AnyPath, any_path
 
 FORMATS = ("md", "csv", "tex", "figures", "html")
 _OF_COMPARISONS = ("md", "csv", "tex")
@@ -46,19 +50,21 @@ example:
       (summary.html, and the notebook it was made from) to studies/paper/report/
   python -m ablations.report studies/paper --format csv --prevalence 0.02
   python -m ablations.report studies/paper studies/longer --out compared/
-      prints the arms of studies of the same data side by side, and writes
-      comparison.md, .csv and .tex to compared/; studies of other data are refused
+      prints the arms of studies of the same data side by side, tests arms of one
+      name against each other, and writes comparison.md, .csv and .tex and tests.csv
+      and .tex to compared/; studies of other data are refused
 
 exit status: 0 written, 2 bad input
 """
 
 
 def write_report(
-    study: Study | str | Place,
+    study: Study | str | AnyPath,
     formats: Sequence[str] = FORMATS,
     prevalence: float | None = None,
-    folder: Place | None = None,
-) -> list[Place]:
+    folder: AnyPath | None = None,
+    margin: float = MARGIN,
+) -> list[AnyPath]:
     """Write the tables and figures of a study into its folder.
 
     Args:
@@ -69,6 +75,7 @@ def write_report(
         prevalence: of melanoma, for the predictive values, between 0 and 1; the test set's where
             none is given.
         folder: to write into, STUDY/report where none is given.
+        margin: of equivalence, as a difference in AUC.
 
     Returns:
         The files written, each of them whole.
@@ -80,13 +87,13 @@ def write_report(
         check_choice("format", wanted, FORMATS)
     if not isinstance(study, Study):
         study = read_study(study, search_predictions=False)
-    table = ablation_table(study)
-    beside = tables_beside(study, table, prevalence)
+    table = ablation_table(study, margin)
+    beside = tables_beside(study, table, prevalence, margin)
     folder = folder or study.path / "report"
     texts: dict[str, str] = {}
     if "md" in formats:
-        texts["ablation.md"] = _document(study, table, beside)
-        texts["tripod.md"] = f"# {HEADING}\n\n{tripod(study, table)}\n"
+        texts["ablation.md"] = _document(study, table, beside, margin)
+        texts["tripod.md"] = f"# {HEADING}\n\n{tripod(study, table, margin=margin)}\n"
     if "csv" in formats:
         texts["ablation.csv"] = as_csv(table)
         texts |= {f"{part.name}.csv": as_csv(part.table) for part in beside}
@@ -102,9 +109,9 @@ def write_report(
             for library in ("IPython", "nbclient", "nbconvert"):
                 importlib.import_module(library)
             # A process of its own runs the notebook: it takes a core while this one draws.
-            page = beside_figures.submit(write_page, study.path, folder, prevalence)
+            page = beside_figures.submit(write_page, study.path, folder, prevalence, margin)
         if "figures" in formats:
-            from ablations.figures import write_figures
+            from ablations.figures import write_figures  # seconds to import
 
             written += write_figures(study, table, folder)
         if "html" in formats:
@@ -112,25 +119,29 @@ def write_report(
     return written
 
 
-def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part]) -> str:
-    parts = ["# Ablation", verdict(table), as_markdown(table).rstrip(), *remarks(study)]
+def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part], margin: float) -> str:
+    lines = bullets(verdict(study, table, margin))
+    parts = ["# Ablation", lines, as_markdown(table).rstrip(), *remarks(study)]
     parts += [part.as_markdown() for part in beside]
     return "\n\n".join(parts) + "\n"
 
 
-def print_report(study: Study, console: Console) -> None:
+def print_report(study: Study, console: Console, margin: float = MARGIN) -> None:
     """The table and what belongs to it, on a terminal."""
-    table = ablation_table(study)
+    table = ablation_table(study, margin)
     console.print(as_rich(table))
-    console.print(verdict(table), highlight=False, markup=False)
+    for line in verdict(study, table, margin):
+        console.print(line, highlight=False, markup=False)
     for remark in remarks(study):
         console.print(remark, highlight=False, markup=False)
 
 
 def write_comparison(
-    studies: Sequence[Study], folder: Place, formats: Sequence[str] = _OF_COMPARISONS
-) -> list[Place]:
+    studies: Sequence[Study], folder: AnyPath, formats: Sequence[str] = _OF_COMPARISONS
+) -> list[AnyPath]:
     """Write the arms of several studies side by side: comparison.md, .csv and .tex.
+
+    Arms of the same name are tested against each other: tests.csv and .tex.
 
     Raises:
         InputError: a format that comparisons have not got, the studies are of other data, or the
@@ -144,36 +155,69 @@ def write_comparison(
         "csv": as_csv(table),
         "tex": latex(comparison_cells(table)),
     }
-    return [write_result(folder / f"comparison.{name}", texts[name]) for name in formats]
+    files = {f"comparison.{name}": texts[name] for name in formats}
+    tested = between_studies(studies)
+    if not tested.empty:
+        of_tests = {"csv": as_csv(tested), "tex": latex(between_cells(tested))}
+        files |= {f"tests.{name}": text for name, text in of_tests.items() if name in formats}
+    return [write_result(folder / name, text) for name, text in files.items()]
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m ablations.report",
         description="Write a study's tables, figures and page into STUDY/report/; print the first. "
-                    "Or compare several studies.",
+        "Or compare several studies.",
         epilog=_EPILOG,
-    )  # fmt: skip
-    parser.add_argument("studies", metavar="STUDY", nargs="+",
-                        help="folder that tuning.search has made, here or s3://bucket/study; of "
-                             "several studies, arms are put side by side")  # fmt: skip
-    parser.add_argument("--format", nargs="+", choices=FORMATS,
-                        help=f"what to write (default: {' '.join(FORMATS)}; "
-                             f"of several studies {' '.join(_OF_COMPARISONS)})")  # fmt: skip
-    parser.add_argument("--out", type=place, metavar="DIR",
-                        help="folder to write into (default: STUDY/report; several studies are "
-                             "only printed)")  # fmt: skip
-    parser.add_argument("--prevalence", type=_share, metavar="SHARE",
-                        help="of melanoma where the network would be used, for PPV and NPV "
-                             "(default: that of the test set)")  # fmt: skip
-    given = parser.parse_args(arguments)
-    studies = [read_study(path, search_predictions=False) for path in given.studies]
+    )
+    parser.add_argument(
+        "studies",
+        metavar="STUDY",
+        nargs="+",
+        help="folder that tuning.search has made, here or s3://bucket/study; of "
+        "several studies, arms are put side by side",
+    )
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        help=f"what to write (default: {' '.join(FORMATS)}; "
+        f"of several studies {' '.join(_OF_COMPARISONS)})",
+    )
+    parser.add_argument(
+        "--out",
+        type=any_path,
+        metavar="DIR",
+        help="folder to write into (default: STUDY/report; several studies are only printed)",
+    )
+    parser.add_argument(
+        "--prevalence",
+        type=_share,
+        metavar="SHARE",
+        help="of melanoma where the network would be used, for PPV and NPV "
+        "(default: that of the test set)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=_share,
+        default=MARGIN,
+        metavar="F",
+        help="difference in AUC within which arms are equivalent "
+        f"(two one-sided tests, default: {MARGIN})",
+    )
+    options = parser.parse_args(arguments)
+    studies = [read_study(path, search_predictions=False) for path in options.studies]
     console = Console()
     if len(studies) > 1:
-        written = _compare(studies, given, console)
+        written = _compare(studies, options, console)
     else:
-        written = write_report(studies[0], given.format or FORMATS, given.prevalence, given.out)
-        print_report(studies[0], console)
+        formats = options.format or FORMATS
+        if "figures" in formats:
+            from ablations.importance import quiet_optuna  # imports Optuna
+
+            quiet_optuna()
+        written = write_report(studies[0], formats, options.prevalence, options.out, options.margin)
+        print_report(studies[0], console, options.margin)
     if written:
         wrote = f"wrote to {written[0].parent}: " + ", ".join(path.name for path in written)
         # A path may hold brackets, which are no markup.
@@ -181,15 +225,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _compare(studies: Sequence[Study], given: argparse.Namespace, console: Console) -> list[Place]:
-    if given.prevalence is not None:
+def _compare(
+    studies: Sequence[Study], options: argparse.Namespace, console: Console
+) -> list[AnyPath]:
+    if options.prevalence is not None:
         raise InputError("--prevalence belongs to the report of one study; leave it out")
-    if given.format and given.out is None:
+    if options.format and options.out is None:
         raise InputError("--format needs --out DIR where several studies are compared; give both")
     written = []
-    if given.out is not None:
-        written = write_comparison(studies, given.out, given.format or _OF_COMPARISONS)
+    if options.out is not None:
+        written = write_comparison(studies, options.out, options.format or _OF_COMPARISONS)
     console.print(stacked_panels(comparison_panels(compare(studies))))
+    tested = between_studies(studies)
+    if not tested.empty:
+        console.print(stacked_panels([between_cells(tested)]))
     console.print(note(studies), highlight=False, markup=False)
     return written
 

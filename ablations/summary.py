@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.display import Image, Markdown
 
-import matplotlib.pyplot as plt
-
-from ablations.differences import verdict
+from ablations.beside import tables_beside
+from ablations.differences import MARGIN
 from ablations.figures import NEEDS, draw
-from ablations.formats import markdown, write_result
-from ablations.report import tables_beside
+from ablations.formats import bullets, markdown, write_result
+from ablations.remarks import remarks
 from ablations.rows import read_study
-from ablations.tables import ablation_table, panels, remarks
+from ablations.tables import ablation_table, panels
 from ablations.tripod import HEADING, tripod
-from masll.places import Place
+from ablations.verdict import verdict
+from masll.common.storage import AnyPath
 
 NOTEBOOK = Path(__file__).with_name("summary.ipynb")
 _PARAMETERS = "parameters"  # the tag of the cell that names the study, as papermill has it
@@ -56,18 +56,21 @@ class Summary:
     Args:
         path: the study's folder.
         prevalence: see `operating_points`.
+        margin: of equivalence, see `effects`.
 
     Raises:
         InputError: see `read_study`.
     """
 
-    def __init__(self, path: str | Place, prevalence: float | None = None) -> None:
-        self.prevalence = prevalence
+    def __init__(
+        self, path: str | AnyPath, prevalence: float | None = None, margin: float = MARGIN
+    ) -> None:
+        self.prevalence, self.margin = prevalence, margin
         self.study = read_study(path, search_predictions=False)
-        self.table = ablation_table(self.study)
+        self.table = ablation_table(self.study, margin)
 
     def verdict(self) -> "Markdown":
-        return _markdown(f"**{verdict(self.table)}**")
+        return _markdown(bullets(verdict(self.study, self.table, self.margin)))
 
     def ablation(self) -> "Markdown":
         """The ablation table with what a reader has to know beside it."""
@@ -76,12 +79,12 @@ class Summary:
 
     def beside(self) -> "Markdown":
         """The tables beside the ablation table, for which the study has rows."""
-        parts = tables_beside(self.study, self.table, self.prevalence)
+        parts = tables_beside(self.study, self.table, self.prevalence, self.margin)
         return _markdown("\n\n".join(part.as_markdown() for part in parts))
 
     def reporting(self) -> "Markdown":
         """What a paper has to say of the study; also written to report/tripod.md."""
-        return _markdown(f"## {HEADING}\n\n{tripod(self.study, self.table, level=3)}")
+        return _markdown(f"## {HEADING}\n\n{tripod(self.study, self.table, 3, self.margin)}")
 
     def figures(self, names: Sequence[str]) -> "list[Image | Markdown]":
         """Pictures by their names in `ablations.figures.FIGURES`; a word where there is none."""
@@ -96,18 +99,20 @@ class Summary:
             content = io.BytesIO()
             figure.savefig(content, format="png", dpi=150, bbox_inches="tight")
             inches = figure.get_figwidth()
-            plt.close(figure)
             shown.append(Image(content.getvalue(), width=round(96 * inches), alt=name))
         return shown
 
 
-def write_page(study: Place, folder: Place, prevalence: float | None = None) -> list[Place]:
+def write_page(
+    study: AnyPath, folder: AnyPath, prevalence: float | None = None, margin: float = MARGIN
+) -> list[AnyPath]:
     """Run the notebook on a study: summary.ipynb, and summary.html that needs no network.
 
     Args:
         study: its folder.
         folder: where both go.
         prevalence: see `operating_points`.
+        margin: of equivalence, see `effects`.
     """
     import nbclient
     import nbformat
@@ -117,7 +122,8 @@ def write_page(study: Place, folder: Place, prevalence: float | None = None) -> 
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:
         if _PARAMETERS in cell.metadata.get("tags", []):
-            cell.source = f"STUDY = {str(study.resolve())!r}\nPREVALENCE = {prevalence!r}"
+            values = {"STUDY": str(study.resolve()), "PREVALENCE": prevalence, "MARGIN": margin}
+            cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     # Sockets of this machine's file system: nothing listens on a port.
     sockets = Config({"AsyncKernelManager": {"transport": "ipc"}})
     client = nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600, config=sockets)
@@ -126,9 +132,11 @@ def write_page(study: Place, folder: Place, prevalence: float | None = None) -> 
         if cell.cell_type == "code":  # libraries warn on stderr of what a reader cannot change
             cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
     exporter = HTMLExporter(
-        template_name="basic", exclude_input=True, exclude_output_prompt=True,
+        template_name="basic",
+        exclude_input=True,
+        exclude_output_prompt=True,
         exclude_anchor_links=True,
-    )  # fmt: skip
+    )
     body, _ = exporter.from_notebook_node(notebook)
     page = _TEMPLATE.format(title=f"Ablation: {study.resolve().name}", body=body)
     return [

@@ -5,15 +5,30 @@ study does not know, such as why a measure was chosen in a clinic's view, is lef
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from ablations.differences import REFERENCE, verdict
-from ablations.formats import ABSENT, Cells, interval, markdown, mean_and_sd, number
-from ablations.operating_points import LEAST_SENSITIVITY
+from ablations.differences import MARGIN
+from ablations.formats import (
+    ABSENT,
+    Cells,
+    bullets,
+    interval,
+    markdown,
+    mean_and_sd,
+    number,
+    p_text,
+)
+from ablations.remarks import reopened
 from ablations.rows import Study
-from ablations.tables import reopened
+from ablations.statistics.resampling import LEAST_SENSITIVITY
+from ablations.verdict import verdict
+from masll.variants import REFERENCE
+from tuning.study.space import Space
+from tuning.study.spec import FEWEST_TO_REPEAT
+from tuning.study.trial import Stage
 
 _UNKNOWN = "not recorded, as the study has no spec.json"
 _SAMPLERS = {
@@ -31,41 +46,45 @@ _VALIDATIONS = {
 HEADING = "TRIPOD+AI, items 12c, 12e, 13 and 23a"
 
 
-def tripod(study: Study, table: pd.DataFrame, level: int = 2) -> str:
+def tripod(study: Study, table: pd.DataFrame, level: int = 2, margin: float = MARGIN) -> str:
     """The four items as Markdown.
 
     Args:
         table: see `ablation_table`.
         level: of the items' headings.
+        margin: of equivalence, see `effects`.
     """
     items = {
         "12c. Model building and hyperparameter tuning": _tuning(study, table),
         "12e. Performance measures": _measures(study),
         "13. Class imbalance": _imbalance(study),
-        "23a. Model performance": _performance(study, table),
+        "23a. Model performance": _performance(study, table, margin),
     }
     return "\n\n".join(f"{'#' * level} {item}\n\n{text}" for item, text in items.items())
 
 
 def _tuning(study: Study, table: pd.DataFrame) -> str:
-    options = (study.spec or {}).get("options", {})
-    searched = study.trials[study.trials["stage"] == "search"]
+    options = study.spec.options
+    searched = study.stage(Stage.SEARCH)
     counts = searched["status"].value_counts()
     run = (
         f"{len(searched)} search trials of {len(study.arms)} arms were run: "
         f"{counts.get('completed', 0)} completed, {counts.get('pruned', 0)} stopped early, "
         f"{counts.get('failed', 0)} failed."
     )
-    return "\n\n".join([
-        "Each arm, one variant of the network on one backbone, was tuned by itself with the same "
-        f"budget. {_search(options)} {run}",
-        f"Searched: {_space(options)}. The paper's setting was the first trial of every arm.",
-        _confirmation(options),
-        markdown([_chosen(row) for row in table.to_dict("records")]).rstrip(),
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            "Each arm, one variant of the network on one backbone, was tuned by itself with the "
+            f"same budget. {_search(options)} {run}",
+            f"Searched: {_space(study.spec.space)}. The paper's setting was the first trial of "
+            "every arm.",
+            _confirmation(options),
+            markdown([_chosen(row) for row in table.to_dict("records")]).rstrip(),
+        ]
+    )
 
 
-def _search(options: dict[str, Any]) -> str:
+def _search(options: Mapping[str, Any]) -> str:
     if not options.get("trials"):
         return f"Sampler, budget and validation: {_UNKNOWN}."
     sampler = _SAMPLERS.get(options.get("sampler", ""), f"sampler {options.get('sampler')}")
@@ -77,24 +96,39 @@ def _search(options: dict[str, Any]) -> str:
     epochs = options.get("epochs")
     return (
         f"Budget: {options['trials']} trials an arm of at most {epochs} epochs, drawn by {sampler} "
-        f"(seed {options.get('seed')}). A trial was judged by its best AUC over epochs, on "
-        f"{judged}; the test images were not seen. {stopped}".rstrip()
+        f"(seed {options.get('seed')}). A trial was judged by {_judge(options)}, on {judged}; the "
+        f"test images were not seen. {_repeats(options)}{stopped}".rstrip()
     )
 
 
-def _space(options: dict[str, Any]) -> str:
-    told = []
-    for each in options.get("space", ()):
-        if each["type"] == "choice":
-            span = f"one of {', '.join(map(str, each['choices']))}"
+def _judge(options: Mapping[str, Any]) -> str:
+    by_end = options.get("judge") == "end"  # studies of before 0.2 do not say
+    return "the mean AUC of its last tenth of epochs" if by_end else "its best AUC over epochs"
+
+
+def _repeats(options: Mapping[str, Any]) -> str:
+    finalists = options.get("finalists", 0)
+    if not finalists or options["trials"] < FEWEST_TO_REPEAT:
+        return ""
+    return (
+        f"The best {finalists} settings were trained again with other seeds within that budget, "
+        "half of it at most, and chosen from by the mean over seeds. "
+    )
+
+
+def _space(space: Space) -> str:
+    parameters = []
+    for each in space:
+        if each.type == "choice":
+            span = f"one of {', '.join(map(str, each.choices))}"
         else:
-            scale = ", on a log scale" if each.get("log") else ""
-            span = f"{each['low']:g} to {each['high']:g}{scale}"
-        told.append(f"{each['name']} ({span}; in {', '.join(each['variants'])})")
-    return "; ".join(told) or _UNKNOWN
+            scale = ", on a log scale" if each.log else ""
+            span = f"{each.low:g} to {each.high:g}{scale}"
+        parameters.append(f"{each.name} ({span}; in {', '.join(each.variants)})")
+    return "; ".join(parameters) or _UNKNOWN
 
 
-def _confirmation(options: dict[str, Any]) -> str:
+def _confirmation(options: Mapping[str, Any]) -> str:
     seeds = options.get("seeds")
     often = f" with {seeds} seed{'s' * (seeds != 1)}" if seeds else " with one or more seeds"
     return (
@@ -114,42 +148,48 @@ def _chosen(row: dict[Any, Any]) -> Cells:
 
 
 def _measures(study: Study) -> str:
-    resampled = (
-        "a stratified bootstrap over images and seeds together (Student's t, with Satterthwaite's "
-        "degrees of freedom, as few seeds say how much seeds differ)"
-        if study.confirmed.groupby("arm").size().max() > 1
+    several = study.confirmed.groupby("arm").size().max() > 1
+    variance = (
+        "the variance over images (DeLong) and over seeds, each counted once (Obuchowski and "
+        "Rockette; Student's t with Satterthwaite's degrees of freedom)"
+        if several
         else "DeLong's variance, as there is one seed of each arm"
     )
     return (
         "Discrimination: area under the ROC curve, with a 95 % interval on the logit scale from "
-        f"{resampled}; sensitivity at a specificity of 0.95, 0.90 and 0.85, read off the test "
+        f"{variance}; sensitivity at a specificity of 0.95, 0.90 and 0.85, read off the test "
         "curve, and at thresholds that keep these specificities on the validation images; partial "
         f"area where sensitivity is at least {LEAST_SENSITIVITY}. Decisions at a probability of "
         "0.5: accuracy, sensitivity, specificity; positive and negative predictive value at a "
         "stated prevalence. Calibration: intercept, slope, expected calibration error, and a "
         f"calibration curve. Comparison: difference in AUC to {REFERENCE} of the same backbone, "
         "paired on the test images, with p-values adjusted by Holm's method for all comparisons "
-        "of the study; McNemar's exact test of decisions; the smallest true difference that such "
-        "a test finds with 80 % power."
+        "of the study; the primary question and the main effects of the parts as contrasts over "
+        "all arms; equivalence by two one-sided tests; McNemar's exact test of decisions; the "
+        "smallest true difference that such a test finds with 80 % power."
     )
 
 
 def _imbalance(study: Study) -> str:
-    data = (study.spec or {}).get("data", {})
-    counts = {split: (data["melanoma"][split], all_of_it)
-              for split, all_of_it in data.get("images", {}).items()}  # fmt: skip
+    data = study.spec.data
+    counts = {split: (data.melanoma[split], images) for split, images in data.images.items()}
     test = study.test_predictions.drop_duplicates("image_id")
     if not counts and len(test):
         counts = {"test": (int(test["label"].sum()), len(test))}
-    shares = [f"{ill} of {of} {split} images ({ill / of:.1%})"
-              for split, (ill, of) in counts.items() if of]  # fmt: skip
-    told = f"Melanoma: {', '.join(shares)}." if shares else f"Class counts: {_UNKNOWN}."
+    shares = [
+        f"{ill} of {of} {split} images ({ill / of:.1%})"
+        for split, (ill, of) in counts.items()
+        if of
+    ]
+    counted = f"Melanoma: {', '.join(shares)}." if shares else f"Class counts: {_UNKNOWN}."
     if study.left_out:
-        told += (f" Of these, {study.left_out} were not trained on, as they show a lesion of a "
-                 "later split.")  # fmt: skip
+        counted += (
+            f" Of these, {study.left_out} were not trained on, as they show a lesion of a "
+            "later split."
+        )
     return (
-        f"{told} {_weights(study)} Images were not resampled, and probabilities not recalibrated "
-        "afterwards; calibration is reported as it is."
+        f"{counted} {_weights(study)} Images were not resampled, and probabilities not "
+        "recalibrated afterwards; calibration is reported as it is."
     )
 
 
@@ -169,7 +209,7 @@ def _weights(study: Study) -> str:
     )
 
 
-def _performance(study: Study, table: pd.DataFrame) -> str:
+def _performance(study: Study, table: pd.DataFrame, margin: float) -> str:
     test = study.test_predictions
     if test.empty:
         return "No confirmed model yet, so there is no performance to report."
@@ -182,21 +222,23 @@ def _performance(study: Study, table: pd.DataFrame) -> str:
             "difference (95 % interval)": _with(
                 row["delta_auc"], row["delta_low"], row["delta_high"], "+.3f"
             ),
-            "p Holm": number(row["p_holm"], ".3f"),
+            "p Holm": p_text(row["p_holm"]),
             "SEN": mean_and_sd(row["sen"], row["sen_sd"]),
             "SPE": mean_and_sd(row["spe"], row["spe_sd"]),
         }
         for row in table.to_dict("records")
     ]
-    return "\n\n".join([
-        f"On {len(images)} test images, {int((images['label'] == 1).sum())} melanoma; difference "
-        f"to {REFERENCE} of the same backbone; SEN and SPE at a probability of 0.5, mean ± "
-        "standard deviation over seeds.",
-        markdown(rows).rstrip(),
-        verdict(table),
-        *reopened(study),
-        "Subgroups were not examined.",
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            f"On {len(images)} test images, {int((images['label'] == 1).sum())} melanoma; "
+            f"difference to {REFERENCE} of the same backbone; SEN and SPE at a probability of 0.5, "
+            "mean ± standard deviation over seeds.",
+            markdown(rows).rstrip(),
+            bullets(verdict(study, table, margin)),
+            *reopened(study),
+            "Subgroups were not examined.",
+        ]
+    )
 
 
 def _with(value: float, low: float, high: float, format_spec: str) -> str:

@@ -17,16 +17,19 @@ import boto3
 import yaml
 from botocore.exceptions import ClientError
 
-from masll.cli import Parser, run
-from masll.errors import InputError
+from masll.common.command import Parser, run
+from masll.common.errors import InputError
 
 NAME = "masll-lab"  # of all that is made here, and the value of the tag `project`
 # NVIDIA driver 595 (CUDA 13 needs 580), Ubuntu 24.04, Python 3.12. The date is part of the name,
 # and the image has the same name in every region.
 IMAGE = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20260721"
 CONFIG = Path(__file__).with_name("config.yaml")
-_TRUST = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"},
-          "Action": "sts:AssumeRole"}  # fmt: skip
+_TRUST = {
+    "Effect": "Allow",
+    "Principal": {"Service": "ec2.amazonaws.com"},
+    "Action": "sts:AssumeRole",
+}
 
 
 class Account:
@@ -149,23 +152,51 @@ class Account:
         """What each role may do: workers use the bucket; the head also starts and ends workers."""
         arn = f"arn:aws:s3:::{self.bucket}"
         bucket: list[dict[str, Any]] = [
-            {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
-             "Resource": arn},
-            {"Effect": "Allow", "Resource": f"{arn}/*",
-             "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject",
-                        "s3:AbortMultipartUpload"]},
-        ]  # fmt: skip
+            {
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
+                "Resource": arn,
+            },
+            {
+                "Effect": "Allow",
+                "Resource": f"{arn}/*",
+                "Action": [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:AbortMultipartUpload",
+                ],
+            },
+        ]
         own = {"StringEquals": {"aws:ResourceTag/ray-cluster-name": self.cluster}}
         nodes: list[dict[str, Any]] = [
-            {"Effect": "Allow", "Resource": "*",
-             "Action": ["ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:RunInstances"]},
-            {"Effect": "Allow", "Resource": "*", "Action": "ec2:CreateTags",
-             "Condition": {"StringEquals": {"ec2:CreateAction": "RunInstances"}}},
-            {"Effect": "Allow", "Resource": "*", "Condition": own,
-             "Action": ["ec2:TerminateInstances", "ec2:CreateTags"]},
-            {"Effect": "Allow", "Action": "iam:PassRole",
-             "Resource": f"arn:aws:iam::{self.account}:role/{NAME}-worker"},
-        ]  # fmt: skip
+            {
+                "Effect": "Allow",
+                "Resource": "*",
+                "Action": [
+                    "ec2:DescribeInstances",
+                    "ec2:DescribeInstanceTypes",
+                    "ec2:RunInstances",
+                ],
+            },
+            {
+                "Effect": "Allow",
+                "Resource": "*",
+                "Action": "ec2:CreateTags",
+                "Condition": {"StringEquals": {"ec2:CreateAction": "RunInstances"}},
+            },
+            {
+                "Effect": "Allow",
+                "Resource": "*",
+                "Condition": own,
+                "Action": ["ec2:TerminateInstances", "ec2:CreateTags"],
+            },
+            {
+                "Effect": "Allow",
+                "Action": "iam:PassRole",
+                "Resource": f"arn:aws:iam::{self.account}:role/{NAME}-worker",
+            },
+        ]
         return {f"{NAME}-head": _policy(*bucket, *nodes), f"{NAME}-worker": _policy(*bucket)}
 
 

@@ -6,8 +6,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from masll.common.errors import InputError
 from masll.config import ModelConfig
-from masll.errors import InputError
 from masll.variants import VARIANTS
 
 if TYPE_CHECKING:

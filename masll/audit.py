@@ -15,15 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from masll.cli import Parser, add_options, check_writable, option, options_from, run
+from masll.common.command import Parser, run
+from masll.common.errors import InputError
+from masll.common.options import add_options, option, options_from
+from masll.common.storage import any_path
 from masll.config import ModelConfig
-from masll.data import Split
+from masll.data.options import DataOptions
 from masll.data.prepare import prepare
-from masll.data.store import DataOptions
-from masll.errors import InputError
+from masll.data.split import Split
+from masll.devices import find_device
+from masll.loading import Loader, batches
 from masll.localization import activation_map, localize, mask_to_box, resize
 from masll.model import Masll, box_rule, build_model, load_model
-from masll.training import find_device
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 _BATCH = 50
@@ -82,9 +85,9 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
     """
     if split.masks is None or split.masked is None:
         raise InputError(f"the {split.name} images have no lesion masks; choose another --split")
-    there = np.flatnonzero(split.masked)
-    masks = torch.from_numpy(split.masks[there]).bool()  # (N, S, S)
-    split = split.select(there)
+    with_mask = np.flatnonzero(split.masked)
+    masks = torch.from_numpy(split.masks[with_mask]).bool()  # (N, S, S)
+    split = split.select(with_mask)
     lesions = mask_to_box(masks)  # (N, 4)
     inside = _integral(masks)  # (N, S + 1, S + 1)
     side = masks.shape[1]
@@ -102,9 +105,9 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
     ]
     features = global_features(model, split)
     for scale in scales:
-        found = localize(features, scale, side, box_rule(model.config))
-        fallback = float(found.fallback.float().mean())
-        rows.append(_row(f"scale {scale:g}", scale, found.boxes, lesions, inside, fallback))
+        location = localize(features, scale, side, box_rule(model.config))
+        fallback = float(location.fallback.float().mean())
+        rows.append(_row(f"scale {scale:g}", scale, location.boxes, lesions, inside, fallback))
     return rows
 
 
@@ -112,12 +115,10 @@ def global_features(model: Masll, split: Split) -> Tensor:
     """Activation maps of the global branch as features of one channel: (N, 1, H, W) on the CPU."""
     model.eval()
     device = next(model.parameters()).device
-    mean = torch.tensor(model.mean).view(3, 1, 1)
-    std = torch.tensor(model.std).view(3, 1, 1)
+    loader = Loader(model.inputs, device)
     maps = []
-    for start in range(0, len(split), _BATCH):
-        pixels = torch.from_numpy(np.array(split.images[start : start + _BATCH]))  # (B, 3, S, S)
-        images = ((pixels / 255 - mean) / std).to(device)
+    for rows in batches(np.arange(len(split)), _BATCH):
+        images = loader.images(split, rows)  # (B, 3, S, S)
         features = model.global_branch(resize(images, model.config.image_size))
         maps.append(activation_map(features).cpu())
     return torch.cat(maps)[:, None]
@@ -155,8 +156,12 @@ def _row(
     n, side = len(boxes), inside.shape[1] - 1
     x0, y0, x1, y1 = boxes.unbind(1)
     images = torch.arange(n)
-    held = (inside[images, y1, x1] - inside[images, y0, x1]
-            - inside[images, y1, x0] + inside[images, y0, x0]).double()  # fmt: skip
+    held = (
+        inside[images, y1, x1]
+        - inside[images, y0, x1]
+        - inside[images, y1, x0]
+        + inside[images, y0, x0]
+    ).double()
     area = ((x1 - x0) * (y1 - y0)).double()
     lesion = inside[:, -1, -1].clamp(min=1).double()
     return AuditRow(
@@ -187,34 +192,36 @@ def main(arguments: list[str] | None = None) -> int:
     no_part_in_localization = ("variant", "threshold_scale", "shared_backbone")
     add_options(parser, ModelConfig, skip=no_part_in_localization, suppress_defaults=True)
     namespace = parser.parse_args(arguments)
-    asked = options_from(namespace, AuditOptions)
-    if asked.out is not None:
-        check_writable("--out", Path(asked.out))
+    options = options_from(namespace, AuditOptions)
+    if options.out is not None:
+        any_path(options.out).check_writable("--out")
     names = {field.name for field in dataclasses.fields(ModelConfig)}
-    given = {name: value for name, value in vars(namespace).items() if name in names}
-    if asked.model is not None:
-        fixed = sorted(set(given) - _BOX_OPTIONS)
+    changes = {name: value for name, value in vars(namespace).items() if name in names}
+    if options.model is not None:
+        fixed = sorted(set(changes) - _BOX_OPTIONS)
         if fixed:
             flag = "--" + fixed[0].replace("_", "-")
             raise InputError(
                 f"{flag} is the trained model's own; leave it out, or leave --model out"
             )
-        model = load_model(asked.model)
-        model.config = dataclasses.replace(model.config, **given)
+        model = load_model(options.model)
+        model.config = dataclasses.replace(model.config, **changes)
     else:
-        model = build_model(ModelConfig(**given))
-    device = find_device(asked.device)
-    options = DataOptions(asked.data, fit=model.fit, partial=asked.partial)
-    store = prepare(options, model.source_size)
-    rows = audit(model.to(device), store.split(asked.split), asked.scales)
+        model = build_model(ModelConfig(**changes))
+    device = find_device(options.device)
+    data = DataOptions(options.data, fit=model.inputs.fit, partial=options.partial)
+    store = prepare(data, model.inputs.source_size)
+    rows = audit(model.to(device), store.split(options.split), options.scales)
     print("box             IoU  lesion inside  box is lesion  area  fallback")
     for row in rows:
         rate = "       -" if row.fallback_rate is None else f"{row.fallback_rate:8.3f}"
-        print(f"{row.box:<14}{row.iou:5.3f}{row.lesion_inside:15.3f}{row.lesion_share:15.3f}"
-              f"{row.area:6.2f}{rate:>10}")  # fmt: skip
-    print(f"{rows[0].images} {asked.split} images of {asked.data}")
-    if asked.out is not None:
-        folder = Path(asked.out)
+        print(
+            f"{row.box:<14}{row.iou:5.3f}{row.lesion_inside:15.3f}{row.lesion_share:15.3f}"
+            f"{row.area:6.2f}{rate:>10}"
+        )
+    print(f"{rows[0].images} {options.split} images of {options.data}")
+    if options.out is not None:
+        folder = Path(options.out)
         folder.mkdir(parents=True, exist_ok=True)
         _write_csv(rows, folder / "audit.csv")
         draw(rows, folder / "audit.png")
@@ -242,8 +249,13 @@ def draw(rows: Sequence[AuditRow], path: Path) -> None:
     }
     colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito 2008
     for axes, (name, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
-        axes.plot(scales, [getattr(row, name) for row in scaled], "o-", color=colours[0],
-                  label="localizer")  # fmt: skip
+        axes.plot(
+            scales,
+            [getattr(row, name) for row in scaled],
+            "o-",
+            color=colours[0],
+            label="localizer",
+        )
         trivial = [row for row in rows if row.threshold_scale is None]
         for row, colour, style in zip(trivial, colours[1:], ("--", "-.", ":"), strict=True):
             axes.axhline(getattr(row, name), color=colour, linestyle=style, label=row.box)

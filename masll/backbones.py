@@ -12,8 +12,8 @@ import timm.models
 import torch
 from torch import Tensor, nn
 
-from masll.cli import suggestion
-from masll.errors import InputError
+from masll.common.checks import suggestion
+from masll.common.errors import InputError
 
 # Packages that carry ImageNet weights, for machines that reach no model hub. Each value names the
 # class whose get_model_file_path() tells where the file lies; the order of its tensors is timm's.

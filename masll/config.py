@@ -4,11 +4,18 @@ Needs no PyTorch, so that a command line can be checked at once.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from masll.cli import check_choice, option
-from masll.errors import InputError
+from masll.common.checks import check_choice
+from masll.common.errors import InputError
+from masll.common.options import option
 from masll.variants import VARIANTS
+
+# What a model or a study said by not naming an option, before that option was there.
+BEFORE: Mapping[str, Any] = MappingProxyType({"gate_bias": -3.0, "gate_scaled": False})
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "constant")
@@ -33,6 +40,11 @@ class ModelConfig:
     min_box_side: float = option(0.0, "least side of the box, as a share of the image")
     square_box: bool = option(False, "make the box square, so that the crop is not stretched")
 
+    gate_bias: float = option(0.0, "bias of WFI's gate at the start; its sigmoid is how far open")
+    gate_scaled: bool = option(
+        True, "start the gate with its full slope, and divide by what it multiplies features by"
+    )
+
     def __post_init__(self) -> None:
         check_choice("variant", self.variant, VARIANTS)
         if self.image_size < 32:
@@ -43,6 +55,8 @@ class ModelConfig:
             raise InputError(f"map size must be 0 or more, got {self.map_size}")
         if not 0 <= self.box_padding < math.inf:
             raise InputError(f"box padding must be 0 or more, got {self.box_padding}")
+        if not -30 <= self.gate_bias <= 30:
+            raise InputError(f"gate bias must be from -30 to 30, got {self.gate_bias}")
         if not 0 <= self.min_box_side <= 1:
             raise InputError(f"least box side is a share from 0 to 1, got {self.min_box_side}")
 
@@ -78,3 +92,8 @@ class TrainConfig:
             raise InputError(f"warmup must be a share from 0 to below 1, got {self.warmup}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label smoothing is a share below 1, got {self.label_smoothing}")
+
+
+def default_source_size(image_size: int) -> int:
+    """Side of the stored images that crops are cut from, where none is named: twice the input."""
+    return 2 * image_size

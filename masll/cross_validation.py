@@ -14,18 +14,19 @@ import numpy.typing as npt
 import torch
 
 from masll.config import ModelConfig, TrainConfig
-from masll.data import Split
-from masll.training import EpochResult, Predictions, Trainer
+from masll.data.split import Split
+from masll.results import EpochResult, Predictions
+from masll.training import BestEpoch, Trainer, TrainingRun
 
 
-class CrossValidator:
+class CrossValidator(TrainingRun):
     """Trains a network for each fold on the images of the others; used like a `Trainer`.
 
     Attributes:
         epoch: epochs done so far.
         diverged: whether a fold's loss or score was not finite, which ends the training.
-        best: means over folds in the epoch with the highest mean AUC, the earliest of equals.
-        best_validation: predictions of that epoch, of each image by the network of its fold.
+        best_epoch: means over folds in the epoch with the highest mean AUC; each image is predicted
+            by the network of its fold.
     """
 
     def __init__(
@@ -41,8 +42,7 @@ class CrossValidator:
         self.device = device
         self.epoch = 0
         self.diverged = False
-        self.best: EpochResult | None = None
-        self.best_validation: Predictions | None = None
+        self.best_epoch = BestEpoch()
         self._images = images
         self._rows = [np.flatnonzero(folds == fold) for fold in range(int(folds.max()) + 1)]
         self._trainers = [
@@ -58,11 +58,6 @@ class CrossValidator:
         ]
 
     @property
-    def done(self) -> bool:
-        """Whether all epochs are over, or going on is pointless as a loss is not finite."""
-        return self.epoch >= self.config.epochs or self.diverged
-
-    @property
     def images_per_epoch(self) -> int:
         """Training images of all folds together."""
         return sum(trainer.images_per_epoch for trainer in self._trainers)
@@ -73,41 +68,36 @@ class CrossValidator:
         self.epoch += 1
         self.diverged = any(trainer.diverged for trainer in self._trainers)
         result = mean_result(results)
-        if not self.diverged and (self.best is None or result.val_auc > self.best.val_auc):
-            self.best = result
-            self.best_validation = self._out_of_fold()
+        if not self.diverged and self.best_epoch.beaten_by(result):
+            self.best_epoch = BestEpoch(result, self._out_of_fold())
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """As `Trainer.state_dict`."""
-        made = self.best_validation
+        """See `TrainingRun.state_dict`."""
         return {
             "epoch": self.epoch,
             "diverged": self.diverged,
             "folds": [trainer.state_dict() for trainer in self._trainers],
-            "best": None if self.best is None else dataclasses.asdict(self.best),
-            "best_validation": None if made is None else made.state_dict(),
+            **self.best_epoch.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict` of a validator of the same configuration, images and folds."""
+        """See `TrainingRun.load_state_dict`."""
         for trainer, of_fold in zip(self._trainers, state["folds"], strict=True):
             trainer.load_state_dict(of_fold)
         self.epoch, self.diverged = state["epoch"], state["diverged"]
-        self.best, self.best_validation = None, None
-        if state["best"] is not None:
-            self.best = EpochResult(**state["best"])
-            self.best_validation = Predictions.of_state(self._images, state["best_validation"])
+        self.best_epoch = BestEpoch.of_state(state, self._images)
 
     def _out_of_fold(self) -> Predictions:
-        made = [trainer.last_validation for trainer in self._trainers]
+        """Each image as the network sees it that has not learned from its fold."""
+        by_fold = [t.last_validation for t in self._trainers if t.last_validation is not None]
         order = np.argsort(np.concatenate(self._rows))
-        boxes = [one.boxes for one in made if one is not None and one.boxes is not None]
+        boxes = [of_fold.boxes for of_fold in by_fold if of_fold.boxes is not None]
         return Predictions(
             self._images.name,
             self._images.ids,
             self._images.labels,
-            np.concatenate([one.scores for one in made if one is not None])[order],
+            np.concatenate([of_fold.scores for of_fold in by_fold])[order],
             np.concatenate(boxes)[order] if boxes else None,
         )
 

@@ -1,7 +1,7 @@
 """From the store's pixels to batches on the training device, normalised and augmented."""
 
-import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from masll.augment import random_turns, turn
-from masll.data import Split
+from masll.data.split import Split
+from masll.inputs import InputSpec
 
 
 class Loader:
-    """Brings images of a split to a device, as a network wants them.
+    """Brings images of a split to a device, as a network expects them.
 
     Args:
-        mean, std: of the network, per channel, for values in [0, 1].
+        inputs: what the network's images must look like.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+    def __init__(self, inputs: InputSpec, device: torch.device) -> None:
         self.device = device
-        self._mean = torch.tensor(mean, device=device).view(3, 1, 1) * 255
-        self._scale = 1 / (torch.tensor(std, device=device).view(3, 1, 1) * 255)
+        self._normalise = inputs.normalisation(device)
         # A core's cache holds a pair of images with their coordinates: on the CPU a batch is
         # augmented in groups of two images a core, in two thirds of the time.
         self._group = 2 * torch.get_num_threads() if device.type == "cpu" else 2**30
@@ -31,7 +31,7 @@ class Loader:
     def images(self, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
         """Images of a split, normalised: (B, 3, S, S) float32."""
         images = self._floats(split.images[chosen])
-        return images.sub_(self._mean).mul_(self._scale)
+        return self._normalise(images, out=images)
 
     def training_batches(
         self, split: Split, batch_size: int, draws: torch.Generator
@@ -49,7 +49,7 @@ class Loader:
             for start in range(0, len(chosen), self._group):
                 group = slice(start, start + self._group)
                 turned = turn(self._floats(pixels[group]), turns[group])
-                torch.sub(turned, self._mean, out=images[group]).mul_(self._scale)
+                self._normalise(turned, out=images[group])
             yield images, self.to_device(split.labels[chosen])
 
     def _floats(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
@@ -65,9 +65,10 @@ class Loader:
 
 
 def batches(order: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Slices of `order`; a last batch of one joins the one before, as batch norm needs two."""
-    starts = list(range(0, len(order), size))
-    if len(starts) > 1 and len(order) - starts[-1] == 1:
-        starts.pop()
-    for start, end in itertools.pairwise([*starts, len(order)]):
-        yield order[start:end]
+    """`order` in batches of `size` at most, as even as can be, and of two at least.
+
+    A last batch of a few images would set batch norm's statistics as much as a full one; one of
+    a single image has none. So an odd image makes the one batch of size 2 larger.
+    """
+    count = max(1, min(math.ceil(len(order) / size), len(order) // 2))
+    yield from (batch for batch in np.array_split(order, count) if batch.size)

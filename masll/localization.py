@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from masll.devices import without_autocast
+
 
 class Localization(NamedTuple):
     """Where the network looks."""
@@ -72,6 +74,10 @@ def threshold_mask(activation: Tensor, scale: float) -> Tensor:
     """M' = M >= T with T = scale x spatial mean of M, eq. 2: (B, H, W) -> bool (B, H, W).
 
     Negative values count as 0. A larger scale never gives a larger mask.
+
+    >>> threshold_mask(torch.tensor([[[0.0, 1.0], [2.0, 5.0]]]), scale=1.0).int()
+    tensor([[[0, 0],
+             [1, 1]]], dtype=torch.int32)
     """
     activation = activation.clamp(min=0)
     lowest = activation.amin(dim=(1, 2), keepdim=True)  # (B, 1, 1)
@@ -82,6 +88,9 @@ def threshold_mask(activation: Tensor, scale: float) -> Tensor:
 
 def mask_to_box(mask: Tensor, largest_component: bool = False) -> Tensor:
     """Bounding rectangle of the true cells: bool (B, H, W) -> int64 (B, 4), half open, in cells.
+
+    >>> mask_to_box(torch.tensor([[[False, False, True], [False, False, True]]]))
+    tensor([[2, 0, 3, 2]])
 
     Args:
         mask: any shape (B, H, W) with H, W >= 1. An empty mask gives the whole map.
@@ -161,6 +170,11 @@ def crop_and_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     no source pixel out, however large the box: 1 for S <= 2 size, 2 for S <= 4 size, and so on.
     With n = 1 a box of `size` x `size` pixels is copied as it is.
 
+    >>> image = torch.arange(16.0).view(1, 1, 4, 4).expand(1, 3, 4, 4)
+    >>> crop_and_resize(image, torch.tensor([[1, 0, 3, 2]]), size=2)[0, 0]
+    tensor([[1., 2.],
+            [5., 6.]])
+
     Args:
         images: (B, 3, S, S) float.
         boxes: (B, 4), x0, y0, x1, y1 in source pixels, half open.
@@ -174,8 +188,10 @@ def crop_and_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     transform[:, 0, 0], transform[:, 1, 1] = ((high - low) / source_size).unbind(1)
     transform[:, :, 2] = (low + high) / source_size - 1
     side = size * samples
-    grid = F.affine_grid(transform, [len(boxes), 3, side, side], align_corners=False)
-    crops = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    # Under autocast affine_grid would be a product in bfloat16: off by up to two pixels at 1,024.
+    with without_autocast(images.device):
+        grid = F.affine_grid(transform, [len(boxes), 3, side, side], align_corners=False)
+        crops = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     return F.avg_pool2d(crops, samples) if samples > 1 else crops  # (B, 3, size, size)
 
 

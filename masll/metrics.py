@@ -14,6 +14,10 @@ def binary_metrics(
 ) -> dict[str, float]:
     """The figures of Tables I and II of the paper.
 
+    >>> figures = binary_metrics([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    >>> figures["auc"], figures["acc"], figures["sen_at_spe_95"]
+    (0.75, 0.5, 0.5)
+
     Args:
         labels: (n,) of 0 and 1; 1 is melanoma.
         scores: (n,) probabilities or any score that grows with the suspicion of melanoma.

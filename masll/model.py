@@ -6,7 +6,6 @@ Classification". Five variants leave one part out each (see `masll.variants`).
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from masll import fusion
 from masll.backbones import Backbone, feature_layout, file_weights, imagenet_weights
-from masll.config import ModelConfig
-from masll.errors import InputError
-from masll.fusion import WeightedFeatureIntegration
+from masll.common.errors import InputError
+from masll.common.storage import AnyPath, any_path
+from masll.config import BEFORE, ModelConfig, default_source_size
+from masll.devices import without_autocast
+from masll.inputs import InputSpec
 from masll.localization import BoxRule, Localization, crop_and_resize, localize, resize
-from masll.places import Place, S3Path, local_copy, place, upload
-from masll.variants import PARTS
+from masll.variants import describe
 
 CLASSES = 2  # column 1 is melanoma
 
@@ -36,30 +37,37 @@ class Output:
     fallback: Tensor | None = None  # (B,) bool: the box is the whole image for want of a mask
     auxiliary_logits: Tensor | None = None  # (B, 2), the localizer's own in local-only
     gate: Tensor | None = None  # (B, C) in (0, 1): mu^ of eq. 5, the global branch's channels first
+    features: Tensor | None = None  # (B, C), pooled and fused, before the gate: F of eq. 3
 
 
 class Masll(nn.Module):
     """The network of one variant; build it with `build_model`.
 
     Attributes:
-        source_size: side of the images that it was trained on, in pixels.
-        fit: how those became squares: squash, pad or crop.
+        inputs: what the images that it was trained on look like.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.source_size = 2 * config.image_size
-        self.fit = "squash"
-        parts = PARTS[config.variant]
+        parts = describe(config.variant)
         weights = find_weights(config)
         self.global_branch = Backbone(config.backbone, config.image_size, weights)
         self.local_branch: Backbone | None = None
         if parts.localizes and not config.shared_backbone:
             self.local_branch = Backbone(config.backbone, config.image_size, weights)
+        self.inputs = InputSpec(
+            source_size=default_source_size(config.image_size),
+            fit="squash",
+            mean=self.global_branch.mean,
+            std=self.global_branch.std,
+        )
         branch_channels = self.global_branch.channels
         channels = branch_channels * (parts.fuses_global + parts.localizes)
-        self.fusion = WeightedFeatureIntegration(channels) if parts.gates else None
+        self.fusion: nn.Module | None = None
+        if parts.fusion is not None:
+            kind = getattr(fusion, parts.fusion)
+            self.fusion = kind(channels, bias=config.gate_bias, scaled=config.gate_scaled)
         self.classifier = nn.Linear(channels, CLASSES)
         # The crop passes no gradient, so a localizer whose features are not fused would never
         # learn: it gets a classifier and a loss of its own.
@@ -71,7 +79,7 @@ class Masll(nn.Module):
         """Classify a batch.
 
         Args:
-            images: (B, 3, S, S) float, normalised with `mean` and `std`; S >= image_size. The
+            images: (B, 3, S, S) float, normalised as `inputs` says; S >= image_size. The
                 global branch sees them resized, the local branch crops from all S x S pixels.
 
         Raises:
@@ -84,41 +92,55 @@ class Masll(nn.Module):
             raise ValueError(f"images of side {images.shape[3]} are smaller than the input, {size}")
         g_map = self.global_branch(resize(images, size))  # (B, K, H, W)
         g = g_map.mean(dim=(2, 3))  # (B, K)
-        if not PARTS[self.config.variant].localizes:
+        if not describe(self.config.variant).localizes:
             logits, gate = self.classify(g)
-            return Output(logits, gate=gate)
-        found = self.locate(g_map, images.shape[3])
-        crops = crop_and_resize(images, found.boxes, size)  # (B, 3, size, size)
+            return Output(logits, gate=gate, features=g)
+        location = self.locate(g_map, images.shape[3])
+        crops = crop_and_resize(images, location.boxes, size)  # (B, 3, size, size)
         local_branch = self.local_branch or self.global_branch
         l = local_branch(crops).mean(dim=(2, 3))  # (B, K)  # noqa: E741 (the paper's name)
         if self.localizer_classifier is None:
             fused, auxiliary = torch.cat([g, l], dim=1), None  # (B, 2K), eq. 3
         else:
-            fused, auxiliary = l, self.localizer_classifier(g)
+            fused, auxiliary = l, _in_full(self.localizer_classifier, g)
         logits, gate = self.classify(fused)
-        return Output(logits, found.boxes, found.activation_map, found.fallback, auxiliary, gate)
+        return Output(
+            logits,
+            location.boxes,
+            location.activation_map,
+            location.fallback,
+            auxiliary,
+            gate,
+            fused,
+        )
 
-    def classify(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Gate the fused features, where the variant does, and classify: (B, C) -> (B, 2), gate."""
-        gate = None
+    def classify(
+        self, features: Tensor, gate: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Gate the fused features, where the variant does, and classify them.
+
+        Args:
+            features: (B, C), as `Output.features`.
+            gate: (C,) to use for every image in place of the network's own.
+
+        Returns:
+            Logits of (B, 2), and the gate; None for a variant without one.
+        """
         if self.fusion is not None:
-            features, gate = self.fusion(features)
-        return self.classifier(features), gate
+            features, gate = self.fusion(features, gate)
+        return _in_full(self.classifier, features), gate
 
     def locate(self, features: Tensor, source_size: int) -> Localization:
         """SLL on the global branch's features: (B, K, H, W) -> boxes in source pixels."""
         rule = box_rule(self.config)
         return localize(features, self.config.threshold_scale, source_size, rule)
 
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """What to subtract from an image in [0, 1], per channel."""
-        return self.global_branch.mean
 
-    @property
-    def std(self) -> tuple[float, ...]:
-        """What to divide an image by after that, per channel."""
-        return self.global_branch.std
+def _in_full(classifier: nn.Module, features: Tensor) -> Tensor:
+    """A classifier in float32, whatever autocast says: its sums decide, and cost nothing."""
+    with without_autocast(features.device):
+        logits: Tensor = classifier(features.float())
+    return logits
 
 
 def build_model(config: ModelConfig) -> Masll:
@@ -156,26 +178,17 @@ def find_weights(config: ModelConfig) -> Mapping[str, Tensor] | None:
     return imagenet_weights(config.backbone) if config.pretrained else None
 
 
-def save_model(model: Masll, folder: Place) -> None:
+def save_model(model: Masll, folder: str | Path | AnyPath) -> None:
     """Write model.safetensors and config.json into `folder`; config.json comes last."""
-    if isinstance(folder, S3Path):
-        with tempfile.TemporaryDirectory(prefix="masll-model-") as here:
-            save_model(model, Path(here))
-            upload(Path(here), folder, ("model.safetensors", "config.json"))
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = any_path(folder)
     tensors = {key: weight.contiguous() for key, weight in model.state_dict().items()}
-    partial = folder / "model.safetensors.partial"
-    safetensors.torch.save_file(tensors, partial)
-    partial.replace(folder / "model.safetensors")
-    partial = folder / "config.json.partial"
-    of_images = {"source_size": model.source_size, "fit": model.fit}
+    (folder / "model.safetensors").write_whole(safetensors.torch.save(tensors))
+    of_images = {"source_size": model.inputs.source_size, "fit": model.inputs.fit}
     config = dataclasses.asdict(model.config) | of_images
-    partial.write_text(json.dumps(config, indent=2) + "\n")
-    partial.replace(folder / "config.json")
+    (folder / "config.json").write_whole(json.dumps(config, indent=2) + "\n")
 
 
-def load_model(folder: str | Place) -> Masll:
+def load_model(folder: str | Path | AnyPath) -> Masll:
     """The network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Args:
@@ -184,19 +197,18 @@ def load_model(folder: str | Place) -> Masll:
     Raises:
         InputError: the folder holds no model.
     """
-    folder = place(folder)
+    folder = any_path(folder)
     try:
-        with local_copy(folder) as here:
-            config = json.loads((here / "config.json").read_text())
-            weights = safetensors.torch.load_file(here / "model.safetensors")
-        source_size, fit = config.pop("source_size"), config.pop("fit", "squash")
-        config = ModelConfig(**{**config, "pretrained": False, "weights": None})
+        config = json.loads((folder / "config.json").read_text())
+        weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+        images = {"source_size": config.pop("source_size"), "fit": config.pop("fit", "squash")}
+        config = ModelConfig(**{**BEFORE, **config, "pretrained": False, "weights": None})
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{folder} holds no readable model: {error}; name a models/ folder"
         ) from error
     model = build_model(config)
-    model.source_size, model.fit = source_size, fit
+    model.inputs = dataclasses.replace(model.inputs, **images)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

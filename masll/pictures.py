@@ -9,19 +9,17 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from masll.data.reading import frame_of, to_square
+from masll.inputs import InputSpec
 from masll.localization import keep_largest, threshold_mask
-from masll.model import Masll
 
 _LINE = (64, 224, 208)  # turquoise: far from skin and lesion, for colour-blind readers too
 
 
-def as_input(images: Sequence[Image.Image], model: Masll) -> Tensor:
+def as_input(images: Sequence[Image.Image], inputs: InputSpec) -> Tensor:
     """Images as squares of the model's source size, normalised: (B, 3, S, S) float32."""
-    squares = [np.asarray(to_square(image, model.source_size, model.fit)) for image in images]
-    batch = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255  # (B, 3, S, S)
-    mean = torch.tensor(model.mean).view(3, 1, 1)
-    std = torch.tensor(model.std).view(3, 1, 1)
-    return (batch - mean) / std
+    squares = [np.asarray(to_square(image, inputs.source_size, inputs.fit)) for image in images]
+    pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float()  # (B, 3, S, S)
+    return inputs.normalisation()(pixels)
 
 
 def box_on_image(box: Sequence[float], image: Image.Image, fit: str) -> list[float]:
@@ -61,14 +59,17 @@ def draw_view(
             (corners[0], corners[1], corners[2] - 1, corners[3] - 1), outline=_LINE, width=3
         )
         heat = activation / max(float(activation.max()), 1e-12)
-        found = threshold_mask(torch.from_numpy(activation)[None], threshold_scale)  # (1, H, W)
-        mask = (keep_largest(found) if largest_component else found)[0].numpy()
+        threshold = threshold_mask(torch.from_numpy(activation)[None], threshold_scale)  # (1, H, W)
+        mask = (keep_largest(threshold) if largest_component else threshold)[0].numpy()
         width, height = image.size
         crop = image.crop(
-            (round(box[0] * width), round(box[1] * height),
-             max(round(box[2] * width), round(box[0] * width) + 1),
-             max(round(box[3] * height), round(box[1] * height) + 1))
-        )  # fmt: skip
+            (
+                round(box[0] * width),
+                round(box[1] * height),
+                max(round(box[2] * width), round(box[0] * width) + 1),
+                max(round(box[3] * height), round(box[1] * height) + 1),
+            )
+        )
         panels = [
             (f"melanoma {probability:.3f}", outlined),
             ("activation map", _overlay(square, heat)),
@@ -79,9 +80,9 @@ def draw_view(
     sheet = Image.new("RGB", (side * len(panels), side + caption + 6), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(caption * 0.8)
-    for place, (text, panel) in enumerate(panels):
-        sheet.paste(panel, (place * side, caption + 6))
-        draw.text((place * side + 4, 2), text, fill="black", font=font)
+    for column, (text, panel) in enumerate(panels):
+        sheet.paste(panel, (column * side, caption + 6))
+        draw.text((column * side + 4, 2), text, fill="black", font=font)
     return sheet
 
 

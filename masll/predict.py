@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from PIL import Image
 
-from masll.cli import Parser, check_writable, run
+from masll.common.command import Parser, run
+from masll.common.errors import InputError
+from masll.common.storage import any_path
 from masll.data.reading import read_rgb, to_square
-from masll.errors import InputError
+from masll.devices import find_device
 from masll.model import Masll, load_model
 from masll.pictures import as_input, box_on_image, draw_view
-from masll.training import find_device
 
 _COLUMNS = ("image", "probability", "x0", "y0", "x1", "y1")
 _BATCH = 16
@@ -44,23 +45,31 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", type=Path, help="image files")
     parser.add_argument("--model", required=True, metavar="DIR", help="folder of a trained model")
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table",
-                        help="what to print (default: table)")  # fmt: skip
-    parser.add_argument("--figure", type=Path, metavar="DIR",
-                        help="also draw what the network looked at, one PNG an image")  # fmt: skip
+    parser.add_argument(
+        "--format",
+        choices=("table", "csv", "json"),
+        default="table",
+        help="what to print (default: table)",
+    )
+    parser.add_argument(
+        "--figure",
+        type=Path,
+        metavar="DIR",
+        help="also draw what the network looked at, one PNG an image",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    given = parser.parse_args(arguments)
-    if given.figure is not None:
-        check_writable("--figure", given.figure)
-    model = load_model(given.model).to(find_device(given.device))
-    if given.figure is not None:
-        given.figure.mkdir(parents=True, exist_ok=True)
-    figures = {} if given.figure is None else figure_paths(given.images, given.figure)
+    options = parser.parse_args(arguments)
+    if options.figure is not None:
+        any_path(options.figure).check_writable("--figure")
+    model = load_model(options.model).to(find_device(options.device))
+    if options.figure is not None:
+        options.figure.mkdir(parents=True, exist_ok=True)
+    figures = {} if options.figure is None else figure_paths(options.images, options.figure)
     rows: list[dict[str, Any]] = []
-    for start in range(0, len(given.images), _BATCH):
-        rows += predict_files(model, given.images[start : start + _BATCH], figures)
-    print(_formatted(rows, given.format), end="")
-    return 0 if len(rows) == len(given.images) else 1
+    for start in range(0, len(options.images), _BATCH):
+        rows += predict_files(model, options.images[start : start + _BATCH], figures)
+    print(_formatted(rows, options.format), end="")
+    return 0 if len(rows) == len(options.images) else 1
 
 
 @torch.inference_mode()
@@ -86,24 +95,28 @@ def predict_files(
     if not images:
         return []
     device = next(model.parameters()).device
-    out = model(as_input(images, model).to(device))
+    out = model(as_input(images, model.inputs).to(device))
     probabilities = out.logits.float().softmax(dim=1)[:, 1].tolist()
-    boxes = None if out.boxes is None else (out.boxes.double() / model.source_size).tolist()
+    boxes = None if out.boxes is None else (out.boxes.double() / model.inputs.source_size).tolist()
     rows = []
     for i, (path, image) in enumerate(zip(readable, images, strict=True)):
-        box = None if boxes is None else box_on_image(boxes[i], image, model.fit)
+        box = None if boxes is None else box_on_image(boxes[i], image, model.inputs.fit)
         corners = dict(zip(_COLUMNS[2:], box or 4 * (None,), strict=True))
         rows.append({"image": str(path), "probability": probabilities[i], **corners})
         if path in figures:
             maps = out.activation_map
             activation = None if maps is None else maps[i].float().cpu().numpy()
-            seen, box = image, None if boxes is None else boxes[i]
-            if model.fit != "squash":
-                seen = to_square(image, max(image.size), model.fit)
+            shown, box = image, None if boxes is None else boxes[i]
+            if model.inputs.fit != "squash":
+                shown = to_square(image, max(image.size), model.inputs.fit)
             view = draw_view(
-                seen, probabilities[i], box, activation, model.config.threshold_scale,
+                shown,
+                probabilities[i],
+                box,
+                activation,
+                model.config.threshold_scale,
                 largest_component=model.config.largest_component,
-            )  # fmt: skip
+            )
             _save(view, figures[path])
     return rows
 

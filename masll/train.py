@@ -8,13 +8,17 @@ from pathlib import Path
 
 import torch
 
-from masll.cli import Parser, add_options, check_writable, option, options_from, run
-from masll.config import ModelConfig, TrainConfig
+from masll.common.command import Parser, run
+from masll.common.errors import InputError
+from masll.common.options import add_options, option, options_from
+from masll.common.storage import any_path, whole_file
+from masll.config import ModelConfig, TrainConfig, default_source_size
+from masll.data.options import DataOptions
 from masll.data.prepare import prepare
-from masll.data.store import DataOptions
-from masll.errors import InputError
+from masll.devices import find_device, keep_freed_memory
 from masll.model import save_model
-from masll.training import EpochResult, Trainer, find_device
+from masll.results import EpochResult
+from masll.training import Trainer
 
 _EPILOG = """\
 examples:
@@ -37,25 +41,27 @@ class RunOptions(DataOptions):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m masll.train", description="Train one network.", epilog=_EPILOG)
-    for options in (RunOptions, ModelConfig, TrainConfig):
-        add_options(parser, options)
-    given = parser.parse_args(arguments)
-    asked = options_from(given, RunOptions)
-    model_config, train_config = options_from(given, ModelConfig), options_from(given, TrainConfig)
-    if not asked.out:
+    for group in (RunOptions, ModelConfig, TrainConfig):
+        add_options(parser, group)
+    namespace = parser.parse_args(arguments)
+    options = options_from(namespace, RunOptions)
+    model_config = options_from(namespace, ModelConfig)
+    train_config = options_from(namespace, TrainConfig)
+    if not options.out:
         raise InputError("--out DIR is needed: the folder that the model goes to")
-    folder = Path(asked.out)
-    check_writable("--out", folder)
+    folder = Path(options.out)
+    any_path(folder).check_writable("--out")
     state_file = folder / "training.pt"
-    if not asked.resume and folder.exists() and any(folder.iterdir()):
+    if not options.resume and folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; add --resume, or name another folder")
-    if asked.resume and not state_file.exists():
+    if options.resume and not state_file.exists():
         raise InputError(f"{folder} has no run to resume ({state_file.name} is missing)")
-    source_size = asked.source_size or 2 * model_config.image_size
+    source_size = options.source_size or default_source_size(model_config.image_size)
     if source_size < model_config.image_size:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
-    device = find_device(asked.device)
-    store = prepare(asked, source_size)
+    device = find_device(options.device)
+    keep_freed_memory()
+    store = prepare(options, source_size)
     train, validation = store.split("train"), store.split("validation")
     question = {
         "model": dataclasses.asdict(model_config),
@@ -65,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     trainer = Trainer(model_config, train_config, train, validation, device)
     results: list[EpochResult] = []
-    if asked.resume:
+    if options.resume:
         try:
             state = torch.load(state_file, weights_only=True, map_location="cpu")
         except Exception as error:  # a spoilt file raises many kinds
@@ -92,16 +98,18 @@ def main(arguments: list[str] | None = None) -> int:
             "trainer": trainer.state_dict(),
             "results": [dataclasses.asdict(each) for each in results],
         }
-        partial = state_file.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(state_file)
+        with whole_file(state_file) as partial:
+            torch.save(state, partial)
     if trainer.best is None:
-        raise InputError(f"training diverged in epoch {trainer.epoch}; lower --lr "
-                         f"{train_config.lr}")  # fmt: skip
+        raise InputError(
+            f"training diverged in epoch {trainer.epoch}; lower --lr {train_config.lr}"
+        )
     trainer.restore_best()
     save_model(trainer.model, folder)
-    print(f"epoch {trainer.best.epoch} was the best, validation AUC {trainer.best.val_auc:.3f}; "
-          f"its model is in {folder}")  # fmt: skip
+    print(
+        f"epoch {trainer.best.epoch} was the best, validation AUC {trainer.best.val_auc:.3f}; "
+        f"its model is in {folder}"
+    )
     return 0
 
 

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from masll.places import file_system
+from masll.common.storage.s3 import file_system
 from tests.s3 import S3, serve_s3
 from tests.support import write_isic_folder
 
+# A law holds however busy the machine is.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 # No test reaches a model hub: weights come from the offline package or not at all.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

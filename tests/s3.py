@@ -75,15 +75,15 @@ def serve_s3(log: Path) -> Iterator[S3]:
         process = subprocess.Popen(
             [sys.executable, "-c", _SERVE, str(port)], stdout=file, stderr=subprocess.STDOUT
         )
-        try:
-            s3 = S3(f"http://127.0.0.1:{port}", log)
-            for _ in range(300):
-                with contextlib.suppress(OSError):
-                    s3.ask("GET", "/moto-api/data.json")
-                    break
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.1)
-            yield s3
-        finally:
-            process.terminate()
-            process.wait()
+    try:
+        s3 = S3(f"http://127.0.0.1:{port}", log)
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                s3.ask("GET", "/moto-api/data.json")
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield s3
+    finally:
+        process.terminate()
+        process.wait()

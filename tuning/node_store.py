@@ -12,10 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from masll.cli import run
+from masll.common.command import run
+from masll.common.errors import InputError
+from masll.data.options import DataOptions
 from masll.data.prepare import prepare
-from masll.data.store import DataOptions, ImageStore
-from masll.errors import InputError
+from masll.data.store import ImageStore
 
 
 def open_here(options: DataOptions, fingerprint: str) -> ImageStore:
@@ -48,8 +49,8 @@ def open_here(options: DataOptions, fingerprint: str) -> ImageStore:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prepare what the JSON of a `DataOptions` names, and print the store's folder."""
-    (given,) = sys.argv[1:] if arguments is None else arguments
-    options = DataOptions(**json.loads(given))
+    (text,) = sys.argv[1:] if arguments is None else arguments
+    options = DataOptions(**json.loads(text))
     print(prepare(options, options.source_size or 0).folder)
     return 0
 

@@ -6,11 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from masll.cli import check_choice, option
-from masll.config import ModelConfig, TrainConfig
-from masll.data.store import DataOptions
-from masll.errors import InputError
+from masll.common.checks import check_choice
+from masll.common.errors import InputError
+from masll.common.options import option
+from masll.config import ModelConfig, TrainConfig, default_source_size
+from masll.data.options import DataOptions
 from masll.variants import VARIANTS
+from tuning.recipe import Recipe
+from tuning.selection import JUDGES, Selection
+from tuning.settings import parse_settings
+from tuning.study.arm import Arm
 
 # What each preset costs and what to expect of it:
 # demo:  about 4 minutes on two cores; shows the system, its figures mean little.
@@ -67,6 +72,17 @@ class SearchOptions(DataOptions):
     batch_size: int = option(15, "images in a step")
     sampler: str = option("tpe", "how hyperparameters are drawn", choices=SAMPLERS)
     scheduler: str = option("asha", "which search trials are stopped early", choices=SCHEDULERS)
+    finalists: int = option(
+        3,
+        "best of a search that are trained again with two seeds each before one is chosen; "
+        "--trials counts them, half of it at most (none with fewer than 4)",
+    )
+    judge: str = option(
+        "end",
+        "what a search trial is judged by: the mean AUC of its last tenth of epochs (end), or that "
+        "of its best epoch",
+        choices=JUDGES,
+    )
     validation: str = option(
         "official",
         "what the search is judged by: the official validation images, or five folds (cv5) of "
@@ -78,6 +94,12 @@ class SearchOptions(DataOptions):
     )
     space: str | None = option(
         None, "TOML file that adds or changes searched parameters", metavar="FILE.toml"
+    )
+    set: tuple[str, ...] = option(
+        (),
+        "fix options of masll/config.py for all arms, such as optimizer=adamw weight_decay=0.01; "
+        "what is fixed is not searched",
+        metavar="NAME=VALUE",
     )
     seed: int = option(0, "of the samplers and the search trials; confirm trials count up from it")
     num_gpus: int | None = option(
@@ -92,6 +114,9 @@ class SearchOptions(DataOptions):
         None, "cores for each trial (default: 1 on CPUs, the cores per GPU on GPUs)"
     )
     address: str | None = option(None, "of a running Ray cluster, or auto", metavar="ADDR")
+    in_process: bool = option(
+        False, "train here, one trial after another and without Ray, so that a debugger can stop"
+    )
     time_budget: str | None = option(
         None, "start no more search trials after this time, such as 90m or 12h", metavar="TIME"
     )
@@ -107,6 +132,8 @@ class SearchOptions(DataOptions):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be above 0, got {value}")
+        if self.finalists < 0:
+            raise InputError(f"--finalists must be 0 or more, got {self.finalists}")
         if self.num_gpus is not None and self.num_gpus < 0:
             raise InputError(f"--num-gpus must be 0 or more, got {self.num_gpus}")
         if self.source_pixels < self.image_size:
@@ -116,10 +143,13 @@ class SearchOptions(DataOptions):
             )
         if self.address is not None and self.address.startswith("ray://"):
             # Tune would run in another process, which does not have the study's files and locks.
-            raise InputError(f"--address {self.address} is one of Ray's client; run the search on "
-                             "a node of the cluster, with --address auto")  # fmt: skip
+            raise InputError(
+                f"--address {self.address} is one of Ray's client; run the search on "
+                "a node of the cluster, with --address auto"
+            )
         parse_time(self.time_budget)
         parse_share(self.gpus_per_trial)
+        parse_settings(self.set)
         # What every trial would be refused for is refused here.
         ModelConfig(image_size=self.image_size)
         TrainConfig(epochs=self.epochs, batch_size=self.batch_size, seed=self.seed)
@@ -127,7 +157,39 @@ class SearchOptions(DataOptions):
     @property
     def source_pixels(self) -> int:
         """Side of the stored images."""
-        return self.source_size or 2 * self.image_size
+        return self.source_size or default_source_size(self.image_size)
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Every variant on every backbone."""
+        return [Arm(v, backbone) for backbone in self.backbones for v in self.variants]
+
+    @property
+    def recipe(self) -> Recipe:
+        """How every trial trains."""
+        return Recipe(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            image_size=self.image_size,
+            source_size=self.source_pixels,
+            pretrained=self.pretrained,
+            fixed=self.fixed,
+        )
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What `--set` says, by the names of fields of either config."""
+        return parse_settings(self.set)
+
+    @property
+    def selection(self) -> Selection:
+        """How an arm's best hyperparameters are chosen."""
+        return Selection(self.finalists, self.judge)
+
+    @property
+    def data_options(self) -> DataOptions:
+        """Which images, at the size that they are stored in."""
+        return DataOptions(self.data, self.source_pixels, self.fit, self.partial)
 
     @property
     def gpu_share(self) -> float | None:
@@ -135,12 +197,12 @@ class SearchOptions(DataOptions):
         return parse_share(self.gpus_per_trial)
 
 
-def resolve(given: dict[str, Any]) -> SearchOptions:
+def resolve(chosen: dict[str, Any]) -> SearchOptions:
     """What was given on the command line, the rest by the preset and the defaults."""
-    preset = dict(PRESETS[given.get("preset", "demo")])
-    if "image_size" in given:
+    preset = dict(PRESETS[chosen.get("preset", "demo")])
+    if "image_size" in chosen:
         preset.pop("source_size", None)  # chosen for the preset's own image size
-    return SearchOptions(**{**preset, **given})
+    return SearchOptions(**{**preset, **chosen})
 
 
 def parse_share(text: str) -> float | None:

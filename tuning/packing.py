@@ -4,6 +4,7 @@ Measured once, before a study with `--gpus-per-trial auto`, with the study's lar
 that train it run side by side on one GPU, one more each time.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,22 +14,26 @@ import ray
 import torch
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from masll.config import ModelConfig, TrainConfig
-from masll.data.store import Split
-from masll.errors import InputError
+from masll.common.errors import InputError
+from masll.data.split import Split
+from masll.devices import find_device, keep_freed_memory
 from masll.model import build_model
-from masll.training import Trainer, find_device
+from masll.training import Trainer
 from tuning.options import SearchOptions
-from tuning.plan import Arm
+from tuning.recipe import Recipe
+from tuning.study.arm import Arm
 
 MOST = 8  # processes on a GPU; beyond, the cores beside it are what trials wait for
 _PAYS = 1.1  # another process has to raise the images per second by a tenth
 _USABLE = 0.9  # share of a GPU's memory that trials may fill together
 _MEASURED_SECONDS = 5.0
-# PyTorch's word for it, CUDA's where there is no room for the process itself, and cuBLAS's.
+# PyTorch's words for it, CUDA's where there is no room for the process itself, and those of
+# libraries that cannot make their handles or workspaces.
 _OUT_OF_MEMORY = (
     *("torch.OutOfMemoryError", "CUDA out of memory", "CUDA error: out of memory"),
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    *("CUDA driver error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"),
+    *("CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"),
+    *("CUDNN_STATUS_INTERNAL_ERROR", "CUDNN_STATUS_ALLOC_FAILED"),
 )
 _STEPS = 8  # of an epoch on the images that are measured with
 
@@ -52,8 +57,10 @@ def best_packing(measure: Callable[[int], Measured | None], most: int = MOST) ->
     """
     alone = measure(1)
     if alone is None:
-        raise InputError("the study's largest network does not fit into a GPU's memory; "
-                         "lower --batch-size or --image-size")  # fmt: skip
+        raise InputError(
+            "the study's largest network does not fit into a GPU's memory; "
+            "lower --batch-size or --image-size"
+        )
     best, speed = 1, alone.images_per_second
     while best < most and (best + 1) * alone.memory <= _USABLE:
         together = measure(best + 1)
@@ -65,12 +72,12 @@ def best_packing(measure: Callable[[int], Measured | None], most: int = MOST) ->
     return best
 
 
-def largest_arm(arms: list[Arm], image_size: int) -> Arm:
+def largest_arm(arms: list[Arm], recipe: Recipe) -> Arm:
     """The arm whose network has most weights."""
+    untrained = dataclasses.replace(recipe, pretrained=False)
 
     def weights(arm: Arm) -> int:
-        model = build_model(ModelConfig(variant=arm.variant, backbone=arm.backbone,
-                                        pretrained=False, image_size=image_size))  # fmt: skip
+        model = build_model(untrained.configs(arm)[0])
         return sum(weight.numel() for weight in model.parameters())
 
     return max(arms, key=weights)
@@ -83,7 +90,7 @@ def wait_for_gpu() -> None:
     remove_placement_group(group)
 
 
-def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
+def measure_packing(options: SearchOptions, cores: int) -> int:
     """The best number of trials on a GPU of the Ray cluster that this process is connected to.
 
     Args:
@@ -91,7 +98,8 @@ def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
     """
     # Each has a core at least: a share of memory for one that finds no core would lie idle.
     most = max(1, min(MOST, cores // (options.cpus_per_trial or 1)))
-    arm = largest_arm(arms, options.image_size)
+    recipe = options.recipe
+    arm = largest_arm(options.arms, recipe)
     group = placement_group([{"GPU": 1, "CPU": cores}])
     ray.get(group.ready())
     share = 1 / MOST
@@ -101,17 +109,18 @@ def measure_packing(options: SearchOptions, arms: list[Arm], cores: int) -> int:
     def measure(processes: int) -> Measured | None:
         while len(probes) < processes:
             placed = remote.options(placement_group=group)
-            probes.append(placed.remote(arm, options, max(1, cores // MOST)))
+            probes.append(placed.remote(arm, recipe, max(1, cores // MOST)))
         try:
             ray.get([probe.warm_up.remote() for probe in probes])
-            seen = ray.get([probe.run.remote() for probe in probes])
+            speeds = ray.get([probe.run.remote() for probe in probes])
         # The second: it did not even come to its first epoch.
         except (ray.exceptions.RayTaskError, ray.exceptions.ActorDiedError) as error:
             if is_out_of_memory(str(error)):
                 return None
             raise
-        return Measured(sum(each.images_per_second for each in seen),
-                        max(each.memory for each in seen))  # fmt: skip
+        return Measured(
+            sum(each.images_per_second for each in speeds), max(each.memory for each in speeds)
+        )
 
     try:
         return best_packing(measure, most)
@@ -129,21 +138,18 @@ def is_out_of_memory(error: str) -> bool:
 class Probe:
     """A process that trains an arm on noise, to see how fast that goes beside others."""
 
-    def __init__(self, arm: Arm, options: SearchOptions, threads: int) -> None:
+    def __init__(self, arm: Arm, recipe: Recipe, threads: int) -> None:
         torch.set_num_threads(threads)
+        keep_freed_memory()
         self.device = find_device()
-        noise = np.random.default_rng(0).integers(
-            0, 256, (_STEPS * options.batch_size, 3, options.source_pixels, options.source_pixels),
-            dtype=np.uint8,
-        )  # fmt: skip
+        shape = (_STEPS * recipe.batch_size, 3, recipe.source_size, recipe.source_size)
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         labels = np.arange(len(noise)) % 2
         images = Split("train", tuple(map(str, range(len(noise)))), labels, noise)
+        endless = dataclasses.replace(recipe, pretrained=False, epochs=10**6)
         self.trainer = Trainer(
-            ModelConfig(variant=arm.variant, backbone=arm.backbone, pretrained=False,
-                        image_size=options.image_size),
-            TrainConfig(epochs=10**6, batch_size=options.batch_size),
-            images, images, self.device, keep_best_weights=False,
-        )  # fmt: skip
+            *endless.configs(arm), images, images, self.device, keep_best_weights=False
+        )
 
     def warm_up(self) -> None:
         """An epoch that counts for nothing."""

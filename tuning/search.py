@@ -1,40 +1,40 @@
 """`python -m tuning.search`: search every arm, confirm its best over seeds, print the ablation."""
 
 import argparse
+import contextlib
+import dataclasses
 import datetime
-import os
-import socket
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+import time
+from dataclasses import dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Column, Table
 
-from masll.cli import Parser, add_options, python_command, run
+from masll.common.command import Parser, python_command, run
+from masll.common.errors import InputError
+from masll.common.options import add_options
+from masll.common.storage import any_path
 from masll.data.prepare import prepare
-from masll.data.store import DataOptions, ImageStore
-from masll.errors import InputError
-from masll.places import Place, S3Path, check_bucket, on_s3, place
-from tuning.cases import Cases, choose_cases, read_cases, write_folds
-from tuning.lock import check_free, hold
+from masll.data.store import ImageStore
+from tuning.checks import check_machine, check_new, check_resumed, check_same_images
+from tuning.dashboard import dashboard_file
+from tuning.display import StudyDisplay, counts, duration
+from tuning.images import StudyImages, choose_images, read_images, write_folds
+from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions, parse_time, resolve
-from tuning.plan import Finished, StudyPlan
-from tuning.progress import ProgressView, duration
-from tuning.rows import StudyRows
-from tuning.slots import find_slots, this_machine, trials_on_one
-from tuning.space import Space, load_space
-from tuning.study import (
-    forget_ended,
-    load_plan,
-    make_spec,
-    read_spec,
-    record_run,
-    resumed_options,
-    write_spec,
-)
+from tuning.plan import StudyPlan
+from tuning.quiet import quiet_optuna
+from tuning.ray_switches import set_switches
+from tuning.restore import forget_ended, load_plan
+from tuning.space import load_space
+from tuning.specification import make_spec, resumed_options, with_run
+from tuning.study.folder import StudyFolder
+from tuning.study.lock import hold
+from tuning.study.rows import TrialRow
+from tuning.study.spec import Spec, read_spec
+from tuning.study.trial import Stage, Status, TrialResult
+from tuning.study.writer import RowWriter
 
 _DESCRIPTION = """\
 Search hyperparameters with the same budget for every arm (a variant on a backbone), retrain each
@@ -57,107 +57,134 @@ exit status: 0 all done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = _parse(arguments)
-    resume, dry_run = given.pop("resume", False), given.pop("dry_run", False)
-    confirm_again = given.pop("confirm_again", False)
-    if (resume or confirm_again) and not (resume and "study" in given):
+    chosen = _parse(arguments)
+    quiet_optuna()
+    resume, dry_run = chosen.pop("resume", False), chosen.pop("dry_run", False)
+    confirm_again = chosen.pop("confirm_again", False)
+    if (resume or confirm_again) and not (resume and "study" in chosen):
         flag = "--confirm-again needs --resume and" if confirm_again else "--resume needs"
         raise InputError(f"{flag} --study DIR, the study to go on with")
-    if resume:
-        spec = read_spec(place(given["study"]))
-        options, space = resumed_options(spec, given)
-    else:
-        options = resolve(given)
-        space = load_space(options.space)
-    folder = place(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
-    _check_folder(folder, resume)
-    _check_machine_and_networks(options)
-    store = prepare(options, options.source_pixels)
-    if resume:
-        _check_same_data(spec, store)
-        spec["options"] |= {"trials": options.trials, "seeds": options.seeds}
-        cases = read_cases(folder, spec)
-    else:
-        cases = choose_cases(options)
-        spec = make_spec(options, space, store, cases)
+    question = _resumed_question(chosen) if resume else _new_question(chosen)
+    options = question.options
     console = Console()
     if dry_run:
-        plan = load_plan(folder, options, space, confirm_again=confirm_again)
-        _print_plan(plan, options, store, cases, console)
+        from tuning.preview import print_plan  # imports PyTorch
+
+        plan = question.plan(confirm_again=confirm_again)
+        print_plan(plan, options, question.store, question.images, console)
+        _print_what_it_will_see(question, console, resume=resume)
         return 0
-    with hold(folder):
-        plan = load_plan(folder, options, space, confirm_again=confirm_again)
-        forget_ended(folder, plan)
-        ray_died = _train(plan, folder, spec, options, space, store, cases, console)
+    with hold(question.folder):
+        plan = question.plan(confirm_again=confirm_again)
+        forget_ended(question.folder, plan)
+        outcome = _train(plan, question, console)
     if not plan.done:
         console.print(
-            f"{'Ray has died' if ray_died else 'stopped'}; everything finished is kept, and what "
-            "was running goes on after its last epoch with:\n"
-            f"  {python_command()} -m tuning.search --study {folder} --resume",
+            f"{'Ray has died' if outcome.ray_died else 'stopped'}; everything finished is kept, "
+            "and what was running goes on after its last epoch with:\n"
+            f"  {python_command()} -m tuning.search --study {question.folder} --resume",
             highlight=False,
             soft_wrap=True,
         )
-        return 1 if ray_died else 130
-    return _report(plan, folder, console)
+        return 1 if outcome.ray_died else 130
+    return _report(plan, question.folder, console)
 
 
-def _train(
-    plan: StudyPlan,
-    folder: Place,
-    spec: dict[str, Any],
-    options: SearchOptions,
-    space: Space,
-    store: ImageStore,
-    cases: Cases,
-    console: Console,
-) -> bool:
-    """Run what is left of the plan on Ray, with its progress on the console.
+@dataclass(frozen=True)
+class _Question:
+    """What a study is asked, and all that it takes to answer."""
 
-    Returns:
-        Whether Ray itself has died.
-    """
-    from tuning import engine
-    from tuning.dashboard import DashboardFile
+    folder: StudyFolder
+    options: SearchOptions
+    spec: Spec
+    store: ImageStore
+    images: StudyImages
+
+    def plan(self, *, confirm_again: bool) -> StudyPlan:
+        """What is left to do."""
+        return load_plan(self.folder, self.options, self.spec.space, confirm_again=confirm_again)
+
+
+def _new_question(chosen: dict[str, Any]) -> _Question:
+    options = resolve(chosen)
+    space = load_space(options.space, options.fixed)
+    folder = _folder(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
+    check_new(folder)
+    check_machine(options)
+    store = prepare(options, options.source_pixels)
+    images = choose_images(options)
+    return _Question(folder, options, make_spec(options, space, store, images), store, images)
+
+
+def _resumed_question(chosen: dict[str, Any]) -> _Question:
+    folder = _folder(chosen["study"])
+    spec = read_spec(folder)
+    options = resumed_options(spec, chosen)
+    check_resumed(folder)
+    check_machine(options)
+    store = prepare(options, options.source_pixels)
+    check_same_images(spec, store)
+    # A larger budget, and what an earlier version did not say.
+    asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
+    asked |= dataclasses.asdict(options.selection)
+    spec = dataclasses.replace(spec, options={**spec.options, **asked})
+    return _Question(folder, options, spec, store, read_images(folder, spec))
+
+
+def _folder(name: str) -> StudyFolder:
+    return StudyFolder(any_path(name))
+
+
+def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
+    """Run what is left of the plan, with its progress on the console."""
+    set_switches()
+    from tuning import engine, in_process  # seconds to import, and Ray reads the switches then
     from tuning.trainable import ray_node_id
+    from tuning.trial_run import Job
 
+    folder, options, spec = question.folder, question.options, question.spec
     started = datetime.datetime.now(datetime.UTC)
-    with engine.ray_session(options):
-        slots = engine.place(options, console.print)
-        write_folds(folder, cases)
-        write_spec(folder, spec)  # from here on there is a study
-        console.print(f"study {folder}: {_counts(plan)}; {slots}", highlight=False, soft_wrap=True)
-        job = engine.Job(
-            store=str(store.folder.resolve()),
-            node_id=ray_node_id(),
-            data=DataOptions(options.data, options.source_pixels, options.fit, options.partial),
-            fingerprint=spec["data"]["fingerprint"],
-            study=str(folder.resolve()),
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            image_size=options.image_size,
-            pretrained=options.pretrained,
+    ray = contextlib.nullcontext() if options.in_process else engine.ray_session(options)
+    with ray, dashboard_file(folder, plan) as dashboard:
+        slots = (
+            in_process.one_slot()
+            if options.in_process
+            else engine.choose_slots(options, console.print)
+        )
+        write_folds(folder, question.images)
+        spec.write(folder)  # from here on there is a study
+        console.print(f"study {folder}: {counts(plan)}; {slots}", highlight=False, soft_wrap=True)
+        job = Job(
+            store=str(question.store.folder.resolve()),
+            node_id=None if options.in_process else ray_node_id(),
+            data=options.data_options,
+            fingerprint=question.store.index["fingerprint"],
+            study=str(folder.path.resolve()),
+            recipe=options.recipe,
             threads=slots.cpus,
         )
-        view = ProgressView(plan, slots.count, console)
-        dashboard = DashboardFile(folder, plan)
+        display = StudyDisplay(plan, slots.count, console)
 
-        def on_finished(ended: Finished, row: dict[str, Any]) -> None:
-            dashboard.add(ended)
-            view.finished(ended, row)
+        def on_result(result: TrialResult, row: TrialRow) -> None:
+            dashboard.add(result)
+            display.add(result, row)
 
-        with view.shown():
-            outcome = engine.run(
-                plan,
-                StudyRows(folder, space),
-                job,
-                slots,
-                search_seconds=parse_time(options.time_budget),
-                on_finished=on_finished,
-                on_slots=view.set_slots,
+        ledger = Ledger(
+            plan,
+            RowWriter(folder, spec.space),
+            slots,
+            on_result=on_result,
+            on_slots=display.set_slots,
+            search_ends=time.monotonic() + parse_time(options.time_budget),
+        )
+        with display.shown():
+            outcome = (
+                in_process.run(ledger, job, question.store, question.images)
+                if options.in_process
+                else engine.run(ledger, job)
             )
-    dashboard.put_up()
-    write_spec(folder, record_run(spec, folder, started, slots, outcome.busy))
-    return outcome.ray_died
+    with_run(spec, folder, started, slots, outcome.busy).write(folder)
+    return outcome
 
 
 def _parse(arguments: list[str] | None) -> dict[str, Any]:
@@ -172,133 +199,37 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
     }
     for flag, help_text in flags.items():
         parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
-    given: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(arguments)).items()
     }
-    if given.get("data", "synthetic") != "synthetic" and not on_s3(given["data"]):
-        given["data"] = str(Path(given["data"]).resolve())  # --resume may come from elsewhere
-    return given
+    if chosen.get("data", "synthetic") != "synthetic":
+        chosen["data"] = str(any_path(chosen["data"]).resolve())  # --resume may come from elsewhere
+    return chosen
 
 
-def _check_folder(folder: Place, resume: bool) -> None:
-    if isinstance(folder, S3Path):
-        check_bucket(folder)
-    else:
-        _check_local_folder(folder)
-    check_free(folder)
-    if not resume and any(path.name != ".lock" for path in _content(folder)):
-        raise InputError(
-            f"{folder} is not empty; add --resume to go on with the study in it, "
-            "or name another folder"
-        )
+def _print_what_it_will_see(question: _Question, console: Console, *, resume: bool) -> None:
+    """By the number of test images, and by what the search has shown of a study that goes on."""
+    from ablations.planning import print_planned
+    from ablations.rows import read_study
+
+    labels = question.store.listed("test")["labels"]
+    options = question.options
+    study = read_study(question.folder.path, search_predictions=False) if resume else None
+    print_planned(options.arms, sum(labels), len(labels), options.seeds, console, study)
 
 
-def _content(folder: Place) -> Iterable[Place]:
-    """What lies right in a folder; on S3, below it."""
-    if isinstance(folder, S3Path):
-        return (folder / stored.name for stored in folder.listed())
-    return folder.iterdir() if folder.exists() else ()
-
-
-def _check_local_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--study {folder} is a file; name a folder")
-    there = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        why = "Permission denied" if there.is_dir() else "Not a directory"
-        raise InputError(f"cannot write the study {folder}: {there}: {why}; name another folder")
-
-
-def _check_machine_and_networks(options: SearchOptions) -> None:
-    """Find what would fail every trial before anything starts: slots, backbones, weights."""
-    if options.address is None:
-        find_slots(options, [this_machine()])
-    else:
-        _check_address(options.address)
-    # timm and Ray take seconds to import: not to be paid for a misspelt option.
-    from masll.backbones import feature_layout, imagenet_weights
-
-    for backbone in options.backbones:
-        feature_layout(backbone, options.image_size)
-        if options.pretrained:
-            imagenet_weights(backbone)
-
-
-def _check_address(address: str) -> None:
-    """Whether something listens at `host:port`: Ray would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if address == "auto" or "://" in address:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"no Ray cluster at --address {address}: {error}; give host:port of its head, or auto "
-            "on a machine of it"
-        ) from error
-
-
-def _check_same_data(spec: dict[str, Any], store: ImageStore) -> None:
-    if store.index["fingerprint"] != spec["data"]["fingerprint"]:
-        raise InputError(
-            f"the images in '{spec['options']['data']}' are not those the study began with "
-            "(ids, labels, splits or content differ); put them back, or start another study"
-        )
-
-
-def _counts(plan: StudyPlan) -> str:
-    searches = sum(arm.trials for arm in plan.arms.values())
-    confirms = sum(arm.seeds for arm in plan.arms.values())
-    finished = sum(len(arm.finished) for arm in plan.arms.values())
-    already = f", {finished} of them finished already" if finished else ""
-    return f"{len(plan.arms)} arms, {searches} search and {confirms} confirm trials{already}"
-
-
-def _print_plan(
-    plan: StudyPlan, options: SearchOptions, store: ImageStore, cases: Cases, console: Console
-) -> None:
-    """What a study would do, and how long it would take."""
-    from tuning.estimate import epoch_seconds, study_seconds
-
-    table = Table(Column("arm", overflow="fold"), Column("search", no_wrap=True),
-                  Column("confirm", no_wrap=True), Column("an epoch", no_wrap=True),
-                  "searched (first trial)", box=SIMPLE_HEAD, pad_edge=False)  # fmt: skip
-    measured = {}
-    for arm in plan.arms.values():
-        measured[arm.arm] = epoch_seconds(arm.arm, options, store, cases)
-        searched = ", ".join(f"{p.shown()} ({p.default:g})" if isinstance(p.default, float)
-                             else f"{p.shown()} ({p.default})" for p in arm.space)  # fmt: skip
-        seconds = duration(measured[arm.arm]["search"])
-        table.add_row(str(arm.arm), str(arm.trials), str(arm.seeds), seconds, searched)
-    console.print(f"{_counts(plan)}, at most {options.epochs} epochs each")
-    console.print(table)
-    if cases.left_out:
-        console.print(f"{len(cases.left_out)} images left out: the same lesion comes again later")
-    if options.address:
-        slots = (options.num_gpus or 1) * trials_on_one(options.gpu_share or 1)
-    else:
-        slots = find_slots(options, [this_machine()]).count
-    total = study_seconds(plan, measured) / slots
-    less = "; trials stopped early make it shorter" * (options.scheduler == "asha")
-    console.print(
-        f"about {duration(total)} at most with {slots} trial{'s' * (slots > 1)} at once, by one "
-        f"measured step of each arm{less}",
-        highlight=False,
-    )
-
-
-def _report(plan: StudyPlan, folder: Place, console: Console) -> int:
+def _report(plan: StudyPlan, folder: StudyFolder, console: Console) -> int:
     """The last screen: the ablation table, and where everything lies."""
     from ablations.report import print_report, write_report
     from ablations.rows import read_study
 
-    study = read_study(folder)
+    study = read_study(folder.path)
     write_report(study, ("md", "csv", "tex"))
     print_report(study, console)
-    runs = read_spec(folder)["runs"]
+    run = read_spec(folder).runs[-1]
     console.print(
-        f"slots   busy for {runs[-1]['busy']:.0%} of {duration(runs[-1]['seconds'])}\n"
+        f"slots   busy for {run.busy:.0%} of {duration(run.seconds)}\n"
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
         f"models  {folder}/models\n"
         f"report  {folder}/report; figures and a page:\n"
@@ -307,10 +238,11 @@ def _report(plan: StudyPlan, folder: Place, console: Console) -> int:
         soft_wrap=True,
     )
     failed = [
-        f"{arm.arm}: {arm.count('search', 'failed')} search and "
-        f"{arm.count('confirm', 'failed')} confirm trials failed"
+        f"{arm.arm}: {arm.count(Stage.SEARCH, Status.FAILED)} search and "
+        f"{arm.count(Stage.CONFIRM, Status.FAILED)} confirm trials failed"
         for arm in plan.arms.values()
-        if arm.count("search", "failed") + arm.count("confirm", "failed") or arm.best is None
+        if arm.count(Stage.SEARCH, Status.FAILED) + arm.count(Stage.CONFIRM, Status.FAILED)
+        or arm.best is None
     ]
     if failed:
         print("; ".join(failed) + f"; column 'error' in {folder}/trials says why", file=sys.stderr)

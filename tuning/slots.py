@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from masll.errors import InputError
+from masll.common.errors import InputError
 from tuning.options import SearchOptions
 
 _CORES_PER_GPU = 2  # that any machine with a GPU has; taken while a cluster has none to look at
@@ -33,7 +33,7 @@ class Slots:
         share = f"{self.gpus:g} GPU and " if self.gpus else ""
         return f"{self.count} at once, each with {share}{self.cpus} CPU core{'s' * (self.cpus > 1)}"
 
-    def there(self, machines: Iterable[Machine]) -> int:
+    def available(self, machines: Iterable[Machine]) -> int:
         """How many of them the machines hold: a cluster may have to grow first."""
         return min(self.count, sum(map(self._fit_on, machines)))
 
@@ -65,11 +65,11 @@ def find_slots(
         InputError: more GPUs are asked for than there are, or a trial does not fit at all.
     """
     cluster = options.address is not None
-    there = sum(machine.gpus for machine in machines)
-    wanted = there if options.num_gpus is None else options.num_gpus
-    if wanted > there and not cluster:
+    total = sum(machine.gpus for machine in machines)
+    wanted = total if options.num_gpus is None else options.num_gpus
+    if wanted > total and not cluster:
         raise InputError(
-            f"--num-gpus {wanted}, but this machine has {there} GPU{'s' * (there != 1)}; leave the "
+            f"--num-gpus {wanted}, but this machine has {total} GPU{'s' * (total != 1)}; leave the "
             "option out to use what is there, or name a cluster with --address"
         )
     if not wanted:
@@ -78,12 +78,14 @@ def find_slots(
     with_gpus = [machine for machine in machines if machine.gpus]
     cores = options.cpus_per_trial or _cores_of_share(share, with_gpus)
     slots = Slots(wanted * trials_on_one(share), cores, share, most_gpus=wanted)
-    if with_gpus and not slots.there(with_gpus):
+    if with_gpus and not slots.available(with_gpus):
         most = max(machine.cpus for machine in with_gpus)
-        raise InputError(f"--cpus-per-trial {cores}, but the machine with most cores beside its "
-                         f"GPUs has {most}; ask for less")  # fmt: skip
+        raise InputError(
+            f"--cpus-per-trial {cores}, but the machine with most cores beside its "
+            f"GPUs has {most}; ask for less"
+        )
     if not cluster:
-        slots = replace(slots, count=slots.there(with_gpus))
+        slots = replace(slots, count=slots.available(with_gpus))
     return slots
 
 
@@ -109,8 +111,10 @@ def _without_gpus(options: SearchOptions, machines: Sequence[Machine]) -> Slots:
     count = sum(machine.cpus // cores for machine in machines)
     most = max((machine.cpus for machine in machines), default=0)
     if not most:
-        raise InputError("the cluster has no machine for trials yet; say with --num-gpus how many "
-                         "GPUs it may grow to")  # fmt: skip
+        raise InputError(
+            "the cluster has no machine for trials yet; say with --num-gpus how many "
+            "GPUs it may grow to"
+        )
     if not count:
         raise InputError(f"--cpus-per-trial {cores}, but there are {most} cores; ask for less")
     return Slots(count, cores, 0)

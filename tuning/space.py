@@ -1,4 +1,4 @@
-"""The search space: which hyperparameters are searched, over what range, in which variants.
+"""Reading a search space from a TOML file, and its ranges in Optuna's terms.
 
 Names are the field names of `ModelConfig` and `TrainConfig`, whose defaults are the paper's
 setting (threshold scale 1, the default learning rate), so that the first trial of an arm needs
@@ -9,8 +9,8 @@ import dataclasses
 import tomllib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from optuna.distributions import (
@@ -20,102 +20,95 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from masll.cli import suggestion
+from masll.common.checks import suggestion
+from masll.common.errors import InputError
 from masll.config import ModelConfig, TrainConfig
-from masll.errors import InputError
-from masll.variants import PARTS, VARIANTS
+from masll.variants import VARIANTS, describe
+from tuning.recipe import MODEL_OPTIONS
+from tuning.settings import DECIDED
+from tuning.study.space import Parameter, Space
 
-# What the study itself decides is not up for search.
-_FIXED = {
-    *("variant", "backbone", "pretrained", "weights", "image_size", "epochs", "seed", "compile"),
-}
+# What the study itself decides is not up for search; a batch size is.
+_FIXED = (DECIDED - {"batch_size"}) | {"compile"}
 _FIELDS = {
     field.name: field
     for config in (ModelConfig, TrainConfig)
     for field in dataclasses.fields(config)
     if field.name not in _FIXED
 }
-_MODEL_FIELDS = {field.name for field in dataclasses.fields(ModelConfig)}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One searched hyperparameter."""
-
-    name: str
-    type: str  # float, int or choice
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    choices: tuple[Any, ...] = ()
-    default: Any = None  # the first trial's value; the library's default unless given
-    variants: tuple[str, ...] = VARIANTS  # where it is searched
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """The range in Optuna's terms; raises ValueError or TypeError where it makes no sense."""
-        if self.type == "choice":
-            return CategoricalDistribution(self.choices)
-        if self.low is None or self.high is None:
-            raise ValueError("a range needs 'low' and 'high'")
-        if self.type == "int":
-            return IntDistribution(int(self.low), int(self.high), log=self.log)
-        return FloatDistribution(self.low, self.high, log=self.log)
-
-    def shown(self) -> str:
-        """Name and range, as a person would write them."""
-        if self.type == "choice":
-            return f"{self.name} in {{{', '.join(map(str, self.choices))}}}"
-        return f"{self.name} {self.low:g} to {self.high:g}{' log' * self.log}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it stands in the spec of a study and could stand in a TOML file."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
-
-
-Space = tuple[Parameter, ...]
-
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _SLL_ONLY = {
     *("threshold_scale", "map_size", "largest_component", "box_padding", "min_box_side"),
     *("square_box", "shared_backbone"),
 }
-_LOCALIZING = tuple(variant for variant in VARIANTS if PARTS[variant].localizes)
+_GATE_ONLY = {"gate_bias", "gate_scaled"}
+_LOCALIZING = tuple(variant for variant in VARIANTS if describe(variant).localizes)
+_GATING = tuple(variant for variant in VARIANTS if describe(variant).gates)
 DEFAULT_SPACE: Space = (
     Parameter("lr", "float", 1e-4, 1e-1, log=True, default=_FIELDS["lr"].default),
     Parameter("threshold_scale", "float", 0.5, 2.0, default=1.0, variants=_LOCALIZING),
 )
+# AdamW's steps are of the size of the rate, whatever the gradient's: it wants a smaller one.
+_LR_OF_ADAMW = Parameter("lr", "float", 1e-5, 1e-2, log=True, default=5e-4)
 
 
-def load_space(path: str | None) -> Space:
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """The range of a parameter in Optuna's terms.
+
+    Raises:
+        ValueError, TypeError: a range that makes no sense.
+    """
+    if parameter.type == "choice":
+        return CategoricalDistribution(parameter.choices)
+    if parameter.low is None or parameter.high is None:
+        raise ValueError("a range needs 'low' and 'high'")
+    if parameter.type == "int":
+        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+
+
+def load_space(path: str | None, fixed: Mapping[str, Any] = _NOTHING) -> Space:
     """The default space, with the tables of a TOML file added or put in its place.
 
     Each table is named after a parameter and has `type` (float, int or choice), `low`, `high`
     and `log`, or `choices`; `default` and `variants` if the library's default and all variants
     are not meant.
 
+    Args:
+        fixed: values of options that are not searched. With the optimizer fixed to AdamW the
+            learning rate has its range and default.
+
     Raises:
-        InputError: unreadable file, unknown parameter, or a range that makes no sense.
+        InputError: unreadable file, unknown parameter, one that is fixed, or a range that makes no
+            sense.
     """
-    if path is None:
-        return DEFAULT_SPACE
+    space = {parameter.name: parameter for parameter in DEFAULT_SPACE}
+    if fixed.get("optimizer") == "adamw":
+        space["lr"] = _LR_OF_ADAMW
+    tables = {} if path is None else _read_tables(path)
+    for name, table in tables.items():
+        if name in fixed:
+            raise InputError(f"{path}, [{name}]: --set fixes it; search it, or fix it")
+        space[name] = _parameter(str(path), name, table, space.get(name))
+    return tuple(parameter for name, parameter in space.items() if name not in fixed)
+
+
+def _read_tables(path: str) -> dict[str, Any]:
     try:
-        tables = tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise InputError(f"cannot read --space {path}: {error.strerror}") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise InputError(f"--space {path} is no TOML file: {error}") from error
-    space = {parameter.name: parameter for parameter in DEFAULT_SPACE}
-    for name, table in tables.items():
-        space[name] = _parameter(path, name, table, space.get(name))
-    return tuple(space.values())
 
 
 def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Parameter:
     where = f"{path}, [{name}]"
     if name not in _FIELDS:
         known_names = ", ".join(sorted(_FIELDS))
-        raise InputError(f"{where}: unknown parameter{suggestion(name, _FIELDS)}; "
-                         f"searchable are {known_names}")  # fmt: skip
+        raise InputError(
+            f"{where}: unknown parameter{suggestion(name, _FIELDS)}; searchable are {known_names}"
+        )
     if not isinstance(table, dict):
         raise InputError(f"{path}: '{name}' must be a table, [{name}]")
     fields = {field.name for field in dataclasses.fields(Parameter)} - {"name"}
@@ -125,8 +118,8 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
     values: dict[str, Any] = {
         key: tuple(v) if isinstance(v, list) else v for key, v in table.items()
     }
-    base = known or Parameter(name, "float", default=_FIELDS[name].default,
-                              variants=_LOCALIZING if name in _SLL_ONLY else VARIANTS)  # fmt: skip
+    variants = _LOCALIZING if name in _SLL_ONLY else _GATING if name in _GATE_ONLY else VARIANTS
+    base = known or Parameter(name, "float", default=_FIELDS[name].default, variants=variants)
     parameter = dataclasses.replace(base, **values)
     if not isinstance(parameter.variants, tuple):
         raise InputError(f"{where}: variants must be a list, got '{parameter.variants}'")
@@ -137,11 +130,10 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
         raise InputError(f"{where}: type must be float, int or choice, got '{parameter.type}'")
     _check_values(where, parameter)
     try:
-        distribution = parameter.distribution
-        inside = distribution._contains(distribution.to_internal_repr(parameter.default))
+        distribution(parameter)
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: {error}") from error
-    if not inside:
+    if parameter.default not in parameter:
         raise InputError(
             f"{where}: the first trial's value {parameter.default!r} is outside; give a 'default'"
         )
@@ -150,7 +142,7 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
 
 def _check_values(where: str, parameter: Parameter) -> None:
     """Raise `InputError` for a bound or choice that the library itself would refuse in a trial."""
-    config: Any = ModelConfig if parameter.name in _MODEL_FIELDS else TrainConfig
+    config: Any = ModelConfig if parameter.name in MODEL_OPTIONS else TrainConfig
     kind = typing.get_type_hints(config)[parameter.name]
     if parameter.type == "float" and kind is not float:
         raise InputError(f"{where}: type must be {'int' if kind is int else 'choice'}, got 'float'")
@@ -165,14 +157,3 @@ def _check_values(where: str, parameter: Parameter) -> None:
             config(**{parameter.name: value})
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-
-
-def of_variant(space: Space, variant: str) -> Space:
-    """The parameters that are searched for a variant."""
-    return tuple(parameter for parameter in space if variant in parameter.variants)
-
-
-def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Hyperparameters as keyword arguments of `ModelConfig` and of `TrainConfig`."""
-    model = {key: value for key, value in params.items() if key in _MODEL_FIELDS}
-    return model, {key: value for key, value in params.items() if key not in _MODEL_FIELDS}

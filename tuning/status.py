@@ -7,14 +7,18 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from masll.cli import Parser, run
-from masll.errors import InputError
-from masll.places import Place, S3Path, check_bucket, place
-from tuning.lock import holder
-from tuning.progress import ProgressView, duration
-from tuning.rows import StudyRows
-from tuning.study import load_plan, read_spec, resumed_options, spent_by_arm
-from tuning.unfinished import Unfinished
+from masll.common.command import Parser, run
+from masll.common.errors import InputError
+from masll.common.storage import any_path
+from tuning.display import StudyDisplay, duration
+from tuning.quiet import quiet_optuna
+from tuning.restore import load_plan
+from tuning.specification import resumed_options
+from tuning.study.folder import StudyFolder
+from tuning.study.lock import holder
+from tuning.study.reader import TrialReader
+from tuning.study.spec import read_spec, spent_by_arm
+from tuning.study.unfinished import UnfinishedTrials
 
 _EVERY = 5.0  # seconds between looks with --follow
 
@@ -37,13 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("study", metavar="STUDY", help="folder of the study, here or on s3://")
     parser.add_argument("--follow", action="store_true", help="go on until the study is done")
-    given = parser.parse_args(arguments)
-    folder = place(given.study)
-    if isinstance(folder, S3Path):
-        check_bucket(folder)
-    view = StatusView(folder)
+    options = parser.parse_args(arguments)
+    quiet_optuna()
+    path = any_path(options.study)
+    path.check_reachable()
+    view = StatusView(StudyFolder(path))
     console = Console()
-    if not given.follow:
+    if not options.follow:
         console.print(view.look(console), crop=False)
     elif console.is_terminal:
         with Live(view.look(console), console=console, auto_refresh=False) as live:
@@ -76,10 +80,9 @@ class StatusView:
         ended: trials that had ended by then.
     """
 
-    def __init__(self, folder: Place) -> None:
+    def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
-        _, space = resumed_options(read_spec(folder), {})
-        self._rows = StudyRows(folder, space)
+        self._reader = TrialReader(folder, read_spec(folder).space)
         self.held: str | None = None
         self.ended = 0
 
@@ -96,31 +99,31 @@ class StatusView:
 
     def _look(self, console: Console) -> RenderableType:
         spec = read_spec(self.folder)
-        options, space = resumed_options(spec, {})
+        options = resumed_options(spec, {})
         self.held = holder(self.folder)  # before the rows, or the last ones might be missed
-        plan = load_plan(self.folder, options, space, rows=self._rows)
-        self.ended = sum(len(of_arm.finished) for of_arm in plan.arms.values())
+        plan = load_plan(self.folder, options, spec.space, reader=self._reader)
+        self.ended = sum(len(of_arm.results) for of_arm in plan.arms.values())
         state = "done" if plan.done else "stopped; go on with --resume"
         if self.held:
             state = f"runs: {self.held}"
-        lines = [f"study {self.folder}, begun {spec['created_at']}; {state}"]
+        lines = [f"study {self.folder}, begun {spec.created_at}; {state}"]
         now = datetime.datetime.now(datetime.UTC)
         waiting = plan.waiting  # not those whose rows a killed run had written
-        for begun in Unfinished(self.folder).all():
-            if begun.trial.trial_id not in waiting:
+        for each in UnfinishedTrials(self.folder).all():
+            if each.trial.trial_id not in waiting:
                 continue
-            since = duration((now - begun.started_at).total_seconds())
-            where = f" on {begun.where}" if begun.where else ""
-            crashed = f", crashed {begun.crashes} times" if begun.crashes else ""
+            since = duration((now - each.started_at).total_seconds())
+            where = f" on {each.where}" if each.where else ""
+            crashed = f", crashed {each.crashes} times" if each.crashes else ""
             lines.append(
-                f"{begun.trial.trial_id}: {begun.epochs} of {options.epochs} epochs{where}, "
+                f"{each.trial.trial_id}: {each.epochs} of {options.epochs} epochs{where}, "
                 f"begun {since} ago{crashed}"
             )
-        spent = spent_by_arm(self._rows).values()
-        hours = sum(of_arm["slot_hours"] for of_arm in spent)
-        gpu_hours = sum(of_arm["gpu_hours"] for of_arm in spent)
+        spent = spent_by_arm(self._reader.rows()).values()
+        hours = sum(of_arm.slot_hours for of_arm in spent)
+        gpu_hours = sum(of_arm.gpu_hours for of_arm in spent)
         lines.append(f"{hours:.2f} hours of a slot spent, {gpu_hours:.2f} hours of a GPU")
-        table = ProgressView(plan, 1, console).table(time_left=False)
+        table = StudyDisplay(plan, 1, console).table(time_left=False)
         return Group(_plain(lines[0]), table, *map(_plain, lines[1:]))
 
 

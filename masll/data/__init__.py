@@ -4,7 +4,9 @@ A source (`isic2017`, `csv_source`, `synthetic_source`) lists records and reads 
 `store` turns a source into memory-mapped arrays. `open_store` is the one door to both.
 """
 
-from masll.data.sources import SPLITS, Record, Source, find_source
-from masll.data.store import ImageStore, Split, open_store
+from masll.data.sources import find_source
+from masll.data.split import Split
+from masll.data.store import ImageStore, open_store
+from masll.data.types import SPLITS, Record, Source
 
 __all__ = ["SPLITS", "ImageStore", "Record", "Source", "Split", "find_source", "open_store"]

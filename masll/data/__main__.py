@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from masll.cli import Parser, add_options, option, options_from, run
-from masll.data.prepare import prepare, progress_bar
-from masll.data.sources import SPLITS, survey_source
-from masll.data.store import DataOptions
-from masll.errors import InputError
+from masll.common.command import Parser, run
+from masll.common.errors import InputError
+from masll.common.options import add_options, option, options_from
+from masll.common.progress import progress_bar
+from masll.data.options import DataOptions
+from masll.data.prepare import prepare
+from masll.data.sources import survey_source
+from masll.data.types import SPLITS
 
 _EPILOG = """\
 examples:
@@ -73,32 +76,34 @@ def main(arguments: list[str] | None = None) -> int:
         add_options(command, options)
         if name == "synthesize":
             command.add_argument("out", metavar="OUT", type=Path, help="a new folder")
-    given = parser.parse_args(arguments)
-    _, options, act = _COMMANDS[given.command]
-    return act(options_from(given, options))
+    namespace = parser.parse_args(arguments)
+    _, options, act = _COMMANDS[namespace.command]
+    return act(options_from(namespace, options))
 
 
-def _prepare(asked: PrepareOptions) -> int:
+def _prepare(options: PrepareOptions) -> int:
     started = time.monotonic()
-    size = asked.source_size or 0
+    size = options.source_size or 0
     if size < 1:
-        raise InputError(f"--source-size must be above 0, got {asked.source_size}")
-    store = prepare(asked, size)
+        raise InputError(f"--source-size must be above 0, got {options.source_size}")
+    store = prepare(options, size)
     for split in SPLITS:
         images = store.split(split)
         masks = 0 if images.masked is None else int(images.masked.sum())
         print(f"{split:<11}{len(images):6} images, {images.labels.sum()} melanoma, {masks} masks")
     megabytes = sum(file.stat().st_size for file in store.folder.iterdir()) / 1e6
-    print(f"{store.folder}: {size} pixels, {megabytes:.0f} MB, "
-          f"ready after {time.monotonic() - started:.1f} s")  # fmt: skip
+    print(
+        f"{store.folder}: {size} pixels, {megabytes:.0f} MB, "
+        f"ready after {time.monotonic() - started:.1f} s"
+    )
     return 0
 
 
-def _verify(asked: VerifyOptions) -> int:
+def _verify(options: VerifyOptions) -> int:
     from masll.data.verify import verify
 
     with progress_bar("reading images") as progress:
-        report = verify(survey_source(asked.data), progress)
+        report = verify(survey_source(options.data), progress)
     for count in report.counts:
         should = ""
         if count.official:
@@ -114,58 +119,74 @@ def _verify(asked: VerifyOptions) -> int:
     return 0
 
 
-def _audit(asked: AuditOptions) -> int:
-    from masll.data.duplicates import audit, contact_sheets, write_csv
+def _audit(options: AuditOptions) -> int:
+    from masll.data.duplicates import contact_sheets, duplicates_of, write_csv
 
     try:
-        asked_folder = Path(asked.out)
+        asked_folder = Path(options.out)
         asked_folder.mkdir(parents=True, exist_ok=True)
-        found = audit(DataOptions(data=asked.data, partial=asked.partial))
-        write_csv(asked_folder / "duplicates.csv", found)
+        report = duplicates_of(DataOptions(data=options.data, partial=options.partial))
+        write_csv(asked_folder / "duplicates.csv", report)
         for stale in asked_folder.glob("pairs-*.png"):
             stale.unlink()
-        for number, sheet in enumerate(contact_sheets(found), start=1):
+        for number, sheet in enumerate(contact_sheets(report), start=1):
             sheet.save(asked_folder / f"pairs-{number:02}.png")
     except OSError as error:
-        raise InputError(f"cannot write to --out {asked.out}: {error.strerror}; "
-                         "name another folder") from error  # fmt: skip
-    identical = sum(pair.identical for pair in found.pairs)
-    print(f"{len(found.pairs)} pairs among {len(found.records)} images show the same lesion, "
-          f"{identical} of them in identical files")  # fmt: skip
+        raise InputError(
+            f"cannot write to --out {options.out}: {error.strerror}; name another folder"
+        ) from error
+    identical = sum(pair.identical for pair in report.pairs)
+    print(
+        f"{len(report.pairs)} pairs among {len(report.records)} images show the same lesion, "
+        f"{identical} of them in identical files"
+    )
     between = Counter(
-        " and ".join(dict.fromkeys(found.records[row].split for row in pair[:2]))
-        for pair in found.pairs
+        " and ".join(dict.fromkeys(report.records[row].split for row in pair[:2]))
+        for pair in report.pairs
     )
     for splits, count in between.most_common():
         print(f"{count:6}  {'within' if ' and ' not in splits else 'across'} {splits}")
-    training = {record.image_id for record in found.records if record.split == "train"}
-    print(f"{len(training & found.leaks().keys())} training images show a lesion of the validation "
-          "or test images; tuning.search --drop-leaks leaves them out")  # fmt: skip
-    print(f"{asked.out}/duplicates.csv" + f", {asked.out}/pairs-*.png" * bool(found.pairs))
+    training = {record.image_id for record in report.records if record.split == "train"}
+    print(
+        f"{len(training & report.leaks().keys())} training images show a lesion of the validation "
+        "or test images; tuning.search --drop-leaks leaves them out"
+    )
+    print(f"{options.out}/duplicates.csv" + f", {options.out}/pairs-*.png" * bool(report.pairs))
     return 0
 
 
-def _synthesize(asked: SynthesizeOptions) -> int:
+def _synthesize(options: SynthesizeOptions) -> int:
     from masll.data.synthesize import synthesize_folder
 
     with progress_bar("drawing lesions") as progress:
-        synthesize_folder(asked.out, asked.images, asked.size, asked.seed, progress)
-    print(
-        f"{asked.out}: {asked.images} lesions; try: python -m masll.data verify --data {asked.out}"
-    )
+        synthesize_folder(options.out, options.images, options.size, options.seed, progress)
+    command = f"python -m masll.data verify --data {options.out}"
+    print(f"{options.out}: {options.images} lesions; try: {command}")
     return 0
 
 
 _COMMANDS: dict[str, tuple[str, type, Callable[[Any], int]]] = {
-    "prepare": ("Decode every image once into the store that trials share", PrepareOptions,
-                _prepare),
-    "verify": ("Count images, and name every missing, extra or broken file", VerifyOptions,
-               _verify),
-    "audit": ("Find images that show the same lesion, within and across the splits",
-              AuditOptions, _audit),
-    "synthesize": ("Write drawn lesions in the official ISIC 2017 folder layout",
-                   SynthesizeOptions, _synthesize),
-}  # fmt: skip
+    "prepare": (
+        "Decode every image once into the store that trials share",
+        PrepareOptions,
+        _prepare,
+    ),
+    "verify": (
+        "Count images, and name every missing, extra or broken file",
+        VerifyOptions,
+        _verify,
+    ),
+    "audit": (
+        "Find images that show the same lesion, within and across the splits",
+        AuditOptions,
+        _audit,
+    ),
+    "synthesize": (
+        "Write drawn lesions in the official ISIC 2017 folder layout",
+        SynthesizeOptions,
+        _synthesize,
+    ),
+}
 
 if __name__ == "__main__":
     run(main)

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from masll.cli import suggestion
+from masll.common.checks import suggestion
 from masll.data.files import inspect, label_of, read_picture, read_table, stamp
-from masll.data.sources import SPLITS, Picture, Problem, Record
+from masll.data.types import SPLITS, Picture, Problem, Record
 
 
 class CsvSource:
@@ -32,10 +32,10 @@ class CsvSource:
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self._masks: dict[str, Path] = {}
-        seen: set[str] = set()
+        ids: set[str] = set()
         for where, row in read_table(table, ("image", "label", "split")):
             try:
-                record, mask = self._record(row, seen)
+                record, mask = self._record(row, ids)
             except ValueError as error:
                 self.problems.append(Problem("malformed", f"{where}: {error}"))
                 continue
@@ -71,16 +71,16 @@ class CsvSource:
     def mask_problems(self) -> list[Problem]:
         return []  # a row names its mask, so a missing one is among `problems`
 
-    def _record(self, row: dict[str, str], seen: set[str]) -> tuple[Record, Path | None]:
+    def _record(self, row: dict[str, str], ids: set[str]) -> tuple[Record, Path | None]:
         """A row's record and mask; raises ValueError with what is wrong."""
         image_id, split = row["image"], row["split"]
         for column in ("image", "mask"):
             _check_inside(column, row.get(column, ""))
         if not image_id:
             raise ValueError("image is empty; give a path from the folder of the table")
-        if image_id in seen:
+        if image_id in ids:
             raise ValueError(f"{image_id} stands twice; remove one row")
-        seen.add(image_id)
+        ids.add(image_id)
         if split not in SPLITS:
             near = suggestion(split, SPLITS)
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'{near}")

@@ -10,7 +10,6 @@ import contextlib
 import csv
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,12 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from masll.data.prepare import prepare, progress_bar
-from masll.data.sources import SPLITS, Record
-from masll.data.store import DataOptions, Pixels, pool
+from masll.common.progress import progress_bar
+from masll.common.storage import any_path
+from masll.data.options import DataOptions
+from masll.data.prepare import prepare
+from masll.data.split import Pixels, pool
+from masll.data.types import SPLITS, Record
 
 # On ISIC 2017 at 256 pixels, all 56 pairs from 0.52 up are the same lesion to the eye, and the
 # first that is not has 0.39. In between lie two that are.
@@ -94,17 +96,17 @@ def find_duplicates(
         best = best[: max(_BATCH, int(share * len(best)))]
         pairs, maps, similarity = pairs[best], maps[best], similarity[best]
         step()
-    found: dict[tuple[int, int], Pair] = {}
+    by_rows: dict[tuple[int, int], Pair] = {}
     for (first, second, turn), value in zip(pairs.tolist(), similarity.tolist(), strict=True):
-        if value >= SIMILAR and (first, second) not in found:  # the best turn comes first
-            found[first, second] = Pair(first, second, False, TURNS[turn], value)
+        if value >= SIMILAR and (first, second) not in by_rows:  # the best turn comes first
+            by_rows[first, second] = Pair(first, second, False, TURNS[turn], value)
     for first, second in _equal(digests):
-        found[first, second] = Pair(first, second, True, TURNS[0], 1.0)
-    return [found[key] for key in sorted(found)]
+        by_rows[first, second] = Pair(first, second, True, TURNS[0], 1.0)
+    return [by_rows[key] for key in sorted(by_rows)]
 
 
 @dataclass(frozen=True)
-class Audit:
+class DuplicateReport:
     """The images of all splits, and which of them show the same."""
 
     records: list[Record]  # split by split, as the rows of the pairs count them
@@ -139,16 +141,16 @@ class Audit:
         together: dict[int, list[Record]] = {}
         for record, group in zip(self.records, self.groups.tolist(), strict=True):
             together.setdefault(group, []).append(record)
-        later = {split: SPLITS[place + 1 :] for place, split in enumerate(SPLITS)}
-        found = {
+        later = {split: SPLITS[index + 1 :] for index, split in enumerate(SPLITS)}
+        shown = {
             record.image_id: [r.image_id for r in of_group if r.split in later[record.split]]
             for of_group in together.values()
             for record in of_group
         }
-        return {image_id: same for image_id, same in sorted(found.items()) if same}
+        return {image_id: same for image_id, same in sorted(shown.items()) if same}
 
 
-def audit(options: DataOptions, cache: Path | None = None) -> Audit:
+def duplicates_of(options: DataOptions, cache: Path | None = None) -> DuplicateReport:
     """Compare all images of a data set; what was found is kept beside the stored images.
 
     Raises:
@@ -165,10 +167,9 @@ def audit(options: DataOptions, cache: Path | None = None) -> Audit:
         with progress_bar("comparing images", unit="stages") as progress:
             pairs = find_duplicates(images, digests, progress)
         with contextlib.suppress(OSError):  # a store that others own: compared anew each time
-            partial = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
-            partial.write_text(json.dumps({"method": _METHOD, "pairs": pairs}))
-            partial.replace(kept)
-    return Audit(store.records, images, pairs)
+            content = json.dumps({"method": _METHOD, "pairs": pairs})
+            any_path(kept).write_whole(content, many_writers=True)
+    return DuplicateReport(store.records, images, pairs)
 
 
 def _read_pairs(path: Path) -> list[Pair] | None:
@@ -179,21 +180,23 @@ def _read_pairs(path: Path) -> list[Pair] | None:
         return None
 
 
-def write_csv(path: Path, found: Audit) -> None:
+def write_csv(path: Path, report: DuplicateReport) -> None:
     """A line for each pair: ids, labels and splits of both, and what was found."""
     columns = ("image_id", "label", "split")
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         names = [f"{which}_{column}" for which in ("first", "second") for column in columns]
         writer.writerow([*names, "across_splits", "identical", "second_is", "similarity"])
-        for pair in found.pairs:
-            first, second = found.records[pair.first], found.records[pair.second]
+        for pair in report.pairs:
+            first, second = report.records[pair.first], report.records[pair.second]
             ids = [getattr(record, column) for record in (first, second) for column in columns]
             across = first.split != second.split
             writer.writerow([*ids, across, pair.identical, pair.turn, f"{pair.similarity:.3f}"])
 
 
-def contact_sheets(found: Audit, *, per_sheet: int = 24, side: int = 160) -> list[Image.Image]:
+def contact_sheets(
+    report: DuplicateReport, *, per_sheet: int = 24, side: int = 160
+) -> list[Image.Image]:
     """Pictures to look at: both images of each pair, the second turned to lie like the first.
 
     The least similar pairs come first: they are those to look at.
@@ -203,7 +206,7 @@ def contact_sheets(found: Audit, *, per_sheet: int = 24, side: int = 160) -> lis
         side: of each image in pixels.
     """
     sheets = []
-    pairs = sorted(found.pairs, key=lambda pair: pair.similarity)
+    pairs = sorted(report.pairs, key=lambda pair: pair.similarity)
     caption, gap = 34, 12
     width, height = 2 * side + gap, side + caption + gap
     font = ImageFont.load_default(12)
@@ -211,19 +214,25 @@ def contact_sheets(found: Audit, *, per_sheet: int = 24, side: int = 160) -> lis
         shown = pairs[start : start + per_sheet]
         sheet = Image.new("RGB", (3 * width, -(-len(shown) // 3) * height), "white")
         draw = ImageDraw.Draw(sheet)
-        for place, pair in enumerate(shown):
-            left, top = place % 3 * width, place // 3 * height
+        for cell, pair in enumerate(shown):
+            left, top = cell % 3 * width, cell // 3 * height
             for column, row in enumerate((pair.first, pair.second)):
-                record = found.records[row]
+                record = report.records[row]
                 text = f"{record.image_id}\n{record.split}{', melanoma' * record.label}"
                 draw.text((left + column * side + 2, top), text, fill="black", font=font)
-                pixels = torch.from_numpy(found.images[np.array([row])])
+                pixels = torch.from_numpy(report.images[np.array([row])])
                 if column:
                     pixels = _turned(pixels, TURNS.index(pair.turn))
                 picture = Image.fromarray(pixels[0].permute(1, 2, 0).contiguous().numpy())
                 sheet.paste(picture.resize((side, side)), (left + column * side, top + caption))
-            draw.text((left + 4, top + caption + 2), f"{pair.similarity:.2f}  {pair.turn}",
-                      fill="white", stroke_fill="black", stroke_width=2, font=font)  # fmt: skip
+            draw.text(
+                (left + 4, top + caption + 2),
+                f"{pair.similarity:.2f}  {pair.turn}",
+                fill="white",
+                stroke_fill="black",
+                stroke_width=2,
+                font=font,
+            )
         sheets.append(sheet)
     return sheets
 
@@ -231,8 +240,8 @@ def contact_sheets(found: Audit, *, per_sheet: int = 24, side: int = 160) -> lis
 def _equal(digests: Sequence[str]) -> list[tuple[int, int]]:
     """Each image with the first one of the same content."""
     first: dict[str, int] = {}
-    found = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
-    return [(low, high) for low, high in found if low < high]
+    matches = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
+    return [(low, high) for low, high in matches if low < high]
 
 
 def _thumbnails(images: npt.NDArray[np.uint8] | Pixels) -> Tensor:
@@ -309,15 +318,15 @@ def _shifted(thumbnails: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     unit = _unit(detail).view_as(detail)
     first = torch.fft.rfft2(unit)
     likeness = torch.zeros(len(pairs))
-    place = torch.zeros(len(pairs), dtype=torch.int64)
+    peak = torch.zeros(len(pairs), dtype=torch.int64)
     for turn in range(len(TURNS)):
         second = torch.fft.rfft2(_turned(unit, turn)).conj()
         for rows in (pairs[:, 2] == turn).nonzero()[:, 0].split(_BATCH):
             product = first[pairs[rows, 0]] * second[pairs[rows, 1]]
-            found = torch.fft.irfft2(product, (side, side)).flatten(1).max(dim=1)
-            likeness[rows], place[rows] = found.values, found.indices
+            highest = torch.fft.irfft2(product, (side, side)).flatten(1).max(dim=1)
+            likeness[rows], peak[rows] = highest.values, highest.indices
     best = likeness.argsort(descending=True, stable=True)[: _REGISTERED * len(thumbnails)]
-    shift = torch.stack([place[best] % side, place[best] // side], dim=1)  # (Q, 2) of x, y
+    shift = torch.stack([peak[best] % side, peak[best] // side], dim=1)  # (Q, 2) of x, y
     shift = (shift + side // 2) % side - side // 2  # a long way right is a short way left
     maps = torch.eye(2, 3).repeat(len(best), 1, 1)
     maps[:, :, 2] = -2 * shift / side

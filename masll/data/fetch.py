@@ -5,34 +5,46 @@ size and the time of its object is not fetched again, so that an interrupted one
 """
 
 import csv
+import functools
 import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from masll.data.sources import is_table
-from masll.data.store import default_cache, locked
-from masll.errors import InputError
-from masll.places import S3Path, Stored, check_bucket, download, place
+from masll.common.errors import InputError
+from masll.common.machine import default_cache, locked
+from masll.common.progress import progress_bar
+from masll.common.storage import AnyPath, LocalPath, S3Path, Stored, download
+from masll.data.types import is_table
 
 
-def fetch(data: str, belongs: Callable[[str], bool]) -> Path:
-    """Bring a data set to this machine, or up to date.
+@functools.singledispatch
+def fetch(source: AnyPath, belongs: Callable[[str], bool]) -> Path:
+    """A data set on this machine: where it is, or brought here or up to date.
 
     Args:
-        data: an `s3://` folder, or a CSV file there: then the files that its rows name, too.
+        source: a folder, or a CSV file: from S3 then the files that its rows name, too.
         belongs: whether a file of such a folder, by its path in it, belongs to the data set.
 
     Returns:
-        The folder, or the CSV file, in the cache.
+        The folder, or the CSV file.
 
     Raises:
         InputError: nothing there, no access, or no room.
     """
-    source = place(data)
-    assert isinstance(source, S3Path)
-    check_bucket(source)
-    folder = source.parent if is_table(data) else source
+    raise NotImplementedError(type(source))
+
+
+@fetch.register
+def _stay(source: LocalPath, belongs: Callable[[str], bool]) -> Path:
+    del belongs
+    return source
+
+
+@fetch.register
+def _fetch(source: S3Path, belongs: Callable[[str], bool]) -> Path:
+    source.check_reachable()
+    folder = source.parent if is_table(source.name) else source
     name = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     here = default_cache() / "fetched" / name
     try:
@@ -46,13 +58,14 @@ def fetch(data: str, belongs: Callable[[str], bool]) -> Path:
                 named = _named(here / source.name)
                 wanted = [each for each in stored if each.name in named]
             if not wanted:
-                raise InputError(f"no data at {data}; name a folder or a CSV file on S3 that holds "
-                                 "a data set")  # fmt: skip
+                raise InputError(
+                    f"no data at {source}; name a folder or a CSV file on S3 that holds a data set"
+                )
             _bring(folder, wanted, here)
             if folder == source:
                 _forget_others(here, {each.name for each in wanted})
     except OSError as error:
-        raise InputError(f"cannot fetch {data}: {error.filename}: {error.strerror}") from error
+        raise InputError(f"cannot fetch {source}: {error.filename}: {error.strerror}") from error
     return here if folder == source else here / source.name
 
 
@@ -60,8 +73,6 @@ def _bring(folder: S3Path, files: list[Stored], here: Path) -> None:
     missing = [each for each in files if not _is_there(here / each.name, each)]
     if not missing:
         return
-    from masll.data.prepare import progress_bar  # it imports this module's callers
-
     done = len(files) - len(missing)
     with progress_bar(f"fetching {folder}", unit="files") as show:
 
@@ -75,10 +86,10 @@ def _bring(folder: S3Path, files: list[Stored], here: Path) -> None:
 
 def _is_there(path: Path, stored: Stored) -> bool:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return False
-    return (found.st_size, found.st_mtime_ns) == (stored.size, stored.mtime_ns)
+    return (status.st_size, status.st_mtime_ns) == (stored.size, stored.mtime_ns)
 
 
 def _named(table: Path) -> set[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from masll.cli import suggestion
+from masll.common.checks import suggestion
+from masll.common.errors import InputError
 from masll.data.reading import READ_ERRORS, decode, to_square, unreadable
-from masll.data.sources import Picture, Problem
-from masll.errors import InputError
+from masll.data.types import Picture, Problem
 
 _LABELS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from masll.common.errors import InputError
 from masll.data.files import inspect, label_of, read_picture, read_table, stamp
-from masll.data.sources import Picture, Problem, Record
-from masll.errors import InputError
+from masll.data.types import Picture, Problem, Record
 
 # Prefix of the official file names of each split.
 PREFIXES = {
@@ -107,18 +107,18 @@ class Isic2017:
             raise InputError(f"{self.folder} has no file {table.name}; see README, 'ISIC 2017'")
         present = {path.stem for path in images.glob("*.jpg")}
         named = set()
-        seen = {record.image_id: record.split for record in self.records}
+        split_of = {record.image_id: record.split for record in self.records}
         for where, row in read_table(table, ("image_id", "melanoma")):
             image_id = row["image_id"]
             named.add(image_id)
             try:
                 if not re.fullmatch(r"\w+", image_id):
                     raise ValueError(f"image_id must be a plain name, got '{image_id}'")
-                if image_id in seen:
+                if image_id in split_of:
                     raise ValueError(
-                        f"{image_id} stands twice, first in {seen[image_id]}; remove one row"
+                        f"{image_id} stands twice, first in {split_of[image_id]}; remove one row"
                     )
-                seen[image_id] = split
+                split_of[image_id] = split
                 label = label_of(row["melanoma"], "melanoma")
             except ValueError as error:
                 self.problems.append(Problem("malformed", f"{where}: {error}"))

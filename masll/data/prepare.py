@@ -1,14 +1,13 @@
 """From the options of a command to an image store, with a progress bar while there is work."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm  # comes with timm
-
-from masll.data.sources import Source, find_source
-from masll.data.store import DataOptions, ImageStore, Progress, open_store
+from masll.common.progress import progress_bar
+from masll.data.options import DataOptions
+from masll.data.sources import find_source
+from masll.data.store import ImageStore, open_store
+from masll.data.types import Source
 
 
 def prepare(options: DataOptions, source_size: int, cache: Path | None = None) -> ImageStore:
@@ -31,26 +30,6 @@ def prepare(options: DataOptions, source_size: int, cache: Path | None = None) -
         )
     _tell_partial(source)
     return store
-
-
-@contextlib.contextmanager
-def progress_bar(what: str, unit: str = "images") -> Iterator[Progress]:
-    """A bar with rate and time left, on a terminal, from the first image on that takes work."""
-    bar: tqdm | None = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
-            # Images that an earlier process had done count as done, but not for the rate.
-            bar = tqdm(initial=max(0, done - 1), total=total, desc=what, unit=f" {unit}",
-                       disable=None, leave=False)  # fmt: skip
-        bar.update(done - bar.n)
-
-    try:
-        yield show
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 def _tell_partial(source: Source) -> None:

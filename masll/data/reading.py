@@ -1,6 +1,5 @@
 """Image files as upright RGB squares: the one place that says how a file becomes pixels."""
 
-import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -8,12 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from masll.errors import InputError
+from masll.common.errors import InputError
 
 FITS = ("squash", "pad", "crop")
-# Large scans are meant: Pillow's warning from 89 megapixels on is not for us, its refusal of
-# 179 megapixels and more is.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 READ_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -82,8 +78,8 @@ def to_square(image: Image.Image, size: int, fit: str) -> Image.Image:
         scale = size / frame.width
         inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         square = Image.new(image.mode, (size, size))
-        place = ((size - inner[0]) // 2, (size - inner[1]) // 2)
-        square.paste(image.resize(inner, Image.Resampling.BICUBIC), place)
+        corner = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+        square.paste(image.resize(inner, Image.Resampling.BICUBIC), corner)
         return square
     if image.size == (size, size):
         return image

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from masll.common.errors import InputError
+from masll.common.machine import usable_cores
+from masll.common.storage import whole_folder
 from masll.data.isic2017 import PREFIXES
-from masll.data.store import usable_cores
 from masll.data.synthetic import label_of, synthesize
-from masll.errors import InputError
 
 _SHARES = {"validation": 150 / 2750, "test": 600 / 2750}  # of ISIC 2017; the rest is for training
 _FEWEST = 60  # of all splits together: below, a class has hardly an image for each split
@@ -41,15 +42,13 @@ def synthesize_folder(
         raise InputError(f"--size {size} is too small for a lesion; use at least 32 pixels")
     if folder.exists():
         raise InputError(f"{folder} exists already; name a new folder")
-    partial = folder.parent / f".{folder.name}.partial"
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        _write(partial, images, size, seed, progress)
-        partial.rename(folder)
+        with whole_folder(folder) as partial:
+            for leftover in partial.iterdir():  # of other lesions, perhaps
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            _write(partial, images, size, seed, progress)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _deal(images: int, seed: int) -> dict[str, list[tuple[int, int]]]:

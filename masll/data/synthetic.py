@@ -138,8 +138,8 @@ def _pigment(
     # Black, blue-grey, red and white: the colours that count in the ABCD rule beside brown.
     others = np.array([[52.0, 36, 32], [96, 104, 122], [178, 82, 70], [214, 186, 170]])
     for colour in others[scene.permutation(4)[:3]]:
-        place, extent = scene.uniform(-0.15, 0.15, 2), scene.uniform(0.06, 0.12)
-        near = np.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * extent**2))
+        spot, extent = scene.uniform(-0.15, 0.15, 2), scene.uniform(0.06, 0.12)
+        near = np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * extent**2))
         pigment += (colour - pigment) * (min(1.0, 1.5 * factors.colour**1.5) * near)[..., None]
     return pigment
 
@@ -158,8 +158,8 @@ def _fine_pattern(scene: np.random.Generator, disorder: float, size: int) -> Flo
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     centres = (lattice @ turn.T + 0.5) * 2 * size
     radii = (0.30 + 0.06 * disorder * spread) * _PERIOD * 2 * size
-    seen = (np.abs(centres / (2 * size) - 0.5) < 0.52).all(axis=1)
-    boxes = np.concatenate([centres - radii[:, None], centres + radii[:, None]], axis=1)[seen]
+    visible = (np.abs(centres / (2 * size) - 0.5) < 0.52).all(axis=1)
+    boxes = np.concatenate([centres - radii[:, None], centres + radii[:, None]], axis=1)[visible]
     canvas = Image.new("L", (2 * size, 2 * size))
     draw = ImageDraw.Draw(canvas)
     for corners in boxes.tolist():

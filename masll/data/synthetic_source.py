@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from masll.data import synthetic
-from masll.data.sources import Picture, Problem, Record
+from masll.data.types import Picture, Problem, Record
 
 # Sized for a demonstration of a few minutes on two cores.
 _COUNTS = {"train": 320, "validation": 120, "test": 250}

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from masll.data.sources import SPLITS, Problem, Record, Source
-from masll.data.store import usable_cores
+from masll.common.machine import usable_cores
+from masll.data.types import SPLITS, Problem, Record, Source
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def verify(source: Source, progress: Callable[[int, int], None] | None = None) -
         return list(source.inspect(record))
 
     with ThreadPoolExecutor(usable_cores()) as threads:
-        for found in threads.map(inspect, source.records):
-            problems += found
+        for of_record in threads.map(inspect, source.records):
+            problems += of_record
             done += 1
             if progress is not None:
                 progress(done, len(source.records))
@@ -67,7 +67,7 @@ def _shared_groups(source: Source) -> list[Problem]:
         if record.group:
             splits.setdefault(record.group, set()).add(record.split)
     return [
-        Problem("mismatching", f"group '{group}' is in {' and '.join(sorted(found))}")
-        for group, found in sorted(splits.items())
-        if len(found) > 1
+        Problem("mismatching", f"group '{group}' is in {' and '.join(sorted(names))}")
+        for group, names in sorted(splits.items())
+        if len(names) > 1
     ]

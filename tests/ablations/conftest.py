@@ -12,7 +12,7 @@ import pytest
 from pandas.api.types import is_object_dtype
 from sklearn.metrics import roc_auc_score
 
-from masll.variants import PARTS, VARIANTS
+from masll.variants import VARIANTS, describe
 
 Arm = tuple[str, str]
 ARMS: tuple[Arm, ...] = tuple((variant, "resnet18") for variant in VARIANTS)
@@ -45,27 +45,47 @@ class StudyBuilder:
         if status == "completed":
             made = {split: self._predictions(name, arm, stage, seed, split) for split in splits}
             self.write("predictions", name, pd.concat(made.values()))
-        epochs = pd.DataFrame({
-            "trial_id": name, "epoch": [1, 2], "lr": 0.01, "train_loss": [0.6, 0.5],
-            "val_loss": [0.7, 0.6], "val_auc": [0.6, 0.7], "box_area": 0.4,
-            "box_fallback_rate": 0.0, "seconds": 1.0,
-        })  # fmt: skip
+        epochs = pd.DataFrame(
+            {
+                "trial_id": name,
+                "epoch": [1, 2],
+                "lr": 0.01,
+                "train_loss": [0.6, 0.5],
+                "val_loss": [0.7, 0.6],
+                "val_auc": [0.6, 0.7],
+                "box_area": 0.4,
+                "box_fallback_rate": 0.0,
+                "seconds": 1.0,
+            }
+        )
         self.write("epochs", name, epochs)
         if finished:
             test = made.get("test")
             auc = None if test is None else _auc(test["label"], test["score"])
             row = {
-                "trial_id": name, "arm": f"{variant}/{backbone}", "variant": variant,
-                "backbone": backbone, "stage": stage, "status": status, "seed": seed, "lr": 0.003,
-                "threshold_scale": 1.25 if PARTS[variant].localizes else None,
-                "epochs": 2, "best_epoch": 2, "val_auc": 0.7, "test_auc": auc,
+                "trial_id": name,
+                "arm": f"{variant}/{backbone}",
+                "variant": variant,
+                "backbone": backbone,
+                "stage": stage,
+                "status": status,
+                "seed": seed,
+                "lr": 0.003,
+                "threshold_scale": 1.25 if describe(variant).localizes else None,
+                "epochs": 2,
+                "best_epoch": 2,
+                "val_auc": 0.7,
+                "test_auc": auc,
                 **{f"test_{figure}": None for figure in TEST_FIGURES},
                 "error": "out of memory" if status == "failed" else None,
                 "started_at": pd.Timestamp("2025-01-01", tz="UTC"),
-                "ended_at": pd.Timestamp("2025-01-02", tz="UTC"), "seconds": 60.0,
-                "images_per_second": 100.0, "node": "here", "device": "cpu",
+                "ended_at": pd.Timestamp("2025-01-02", tz="UTC"),
+                "seconds": 60.0,
+                "images_per_second": 100.0,
+                "node": "here",
+                "device": "cpu",
                 "peak_memory_mb": 900.0,
-            }  # fmt: skip
+            }
             self.write("trials", name, pd.DataFrame([row | changed]))
         return name
 
@@ -83,8 +103,11 @@ class StudyBuilder:
 
     def spec(self, arms: Sequence[Arm] = ARMS, seeds: int = 2, **more: Any) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        spec = {"schema_version": 1, "arms": ["/".join(arm) for arm in arms],
-                "options": {"seeds": seeds}}  # fmt: skip
+        spec = {
+            "schema_version": 1,
+            "arms": ["/".join(arm) for arm in arms],
+            "options": {"seeds": seeds},
+        }
         (self.path / "spec.json").write_text(json.dumps(spec | more))
 
     def whole(self, arms: Sequence[Arm] = ARMS, seeds: int = 2) -> "StudyBuilder":
@@ -101,14 +124,23 @@ class StudyBuilder:
         label = (np.arange(self.images) < self.positives).astype(int)
         # Rounded, so that there are ties.
         noisy = 0.3 + 0.25 * label + self.rng.normal(0, 0.2, self.images)
-        has_box = PARTS[arm[0]].localizes
-        return pd.DataFrame({
-            "trial_id": name, "arm": "/".join(arm), "stage": stage, "seed": seed, "split": split,
-            "image_id": [f"{split}-{i:04d}" for i in range(self.images)], "label": label,
-            "score": noisy.clip(0, 1).round(2),
-            "x0": 0.25 if has_box else None, "y0": 0.0 if has_box else None,
-            "x1": 0.75 if has_box else None, "y1": 0.5 if has_box else None,
-        })  # fmt: skip
+        has_box = describe(arm[0]).localizes
+        return pd.DataFrame(
+            {
+                "trial_id": name,
+                "arm": "/".join(arm),
+                "stage": stage,
+                "seed": seed,
+                "split": split,
+                "image_id": [f"{split}-{i:04d}" for i in range(self.images)],
+                "label": label,
+                "score": noisy.clip(0, 1).round(2),
+                "x0": 0.25 if has_box else None,
+                "y0": 0.0 if has_box else None,
+                "x1": 0.75 if has_box else None,
+                "y1": 0.5 if has_box else None,
+            }
+        )
 
 
 def _auc(label: pd.Series, score: pd.Series) -> float | None:

@@ -32,9 +32,15 @@ def ours(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """Our figures by the scorer's names."""
     found = binary_metrics(labels, scores)
     ppv, npv = predictive_values(found["sen"], found["spe"], labels.mean())
-    return {"accuracy": found["acc"], "sensitivity": found["sen"], "specificity": found["spe"],
-            "ppv": ppv, "npv": npv, "auc": found["auc"],
-            "auc_sens_80": partial_area(labels, scores, 0.8)}  # fmt: skip
+    return {
+        "accuracy": found["acc"],
+        "sensitivity": found["sen"],
+        "specificity": found["spe"],
+        "ppv": ppv,
+        "npv": npv,
+        "auc": found["auc"],
+        "auc_sens_80": partial_area(labels, scores, 0.8),
+    }
 
 
 def partial_area(labels: np.ndarray, scores: np.ndarray, least: float) -> float:
@@ -80,14 +86,20 @@ def test_figures_follow_the_rules_of_the_official_scorer(seed):
     tp, tn = (called & ill).sum(), (~called & ~ill).sum()
     fp, fn = (called & ~ill).sum(), (~called & ill).sum()
     wins = (scores[ill][:, None] > scores[~ill]) + 0.5 * (scores[ill][:, None] == scores[~ill])
-    curve = [(0.0, 0.0)] + [((scores[~ill] >= t).mean(), (scores[ill] >= t).mean())
-                            for t in sorted(set(scores), reverse=True)]  # fmt: skip
+    curve = [(0.0, 0.0)] + [
+        ((scores[~ill] >= t).mean(), (scores[ill] >= t).mean())
+        for t in sorted(set(scores), reverse=True)
+    ]
     alarms, found = np.array(curve).T
     right = [(alarms_at(labels, scores, 0.8), 0.8)]
     right += [point for point in zip(alarms, found, strict=True) if point[1] >= 0.8]
     rules = {
-        "accuracy": (tp + tn) / 600, "sensitivity": tp / (tp + fn), "specificity": tn / (tn + fp),
-        "ppv": tp / (tp + fp), "npv": tn / (tn + fn), "auc": wins.mean(),
+        "accuracy": (tp + tn) / 600,
+        "sensitivity": tp / (tp + fn),
+        "specificity": tn / (tn + fp),
+        "ppv": tp / (tp + fp),
+        "npv": tn / (tn + fn),
+        "auc": wins.mean(),
         "auc_sens_80": np.trapezoid([y for _, y in right], [x for x, _ in right]),
-    }  # fmt: skip
+    }
     assert ours(labels, scores) == pytest.approx(rules, abs=1e-12)

@@ -6,13 +6,16 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from ablations.comparison import compare, comparison_cells, note
+from ablations.comparison import between_studies, compare, comparison_cells, note
+from ablations.differences import test_scores
 from ablations.report import main, write_comparison
 from ablations.rows import read_study
+from ablations.statistics import auc_difference
 from ablations.tables import ablation_table
 from ablations.tripod import tripod
-from masll.errors import InputError
+from masll.common.errors import InputError
 
+test_scores.__test__ = False  # not a test, whatever its name
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 
 
@@ -53,8 +56,24 @@ def test_the_command_prints_them_and_writes_where_it_is_told(two, tmp_path, caps
     written = pd.read_csv(out / "comparison.csv")
     assert list(written["seeds"]) == [2, 2, 3]
     text = (out / "comparison.md").read_text(encoding="utf-8")
-    assert all(f"- {path}" in text for path in paths) and text.count("| gated-fusion/") == 2
+    assert all(f"- {path}" in text for path in paths) and text.count("| gated-fusion/") == 3
     assert (out / "comparison.tex").read_text(encoding="utf-8").count(r"\\") == 4
+
+
+def test_an_arm_of_both_is_tested_on_the_same_images_for_other_seeds(two):
+    studies = [read_study(each.path) for each in two]
+    table = between_studies(studies)
+    assert table["arm"].tolist() == ["gated-fusion/resnet18"]
+    row = table.iloc[0]
+    assert (row["study"], row["minus"], row["seeds"], row["minus_seeds"]) == (
+        *("other", "study"),
+        *(3, 2),
+    )
+    (labels, first), (_, second) = (test_scores(study) for study in studies)
+    arm = "gated-fusion/resnet18"
+    expected = auc_difference(labels, second[arm], first[arm])
+    assert (row["delta_auc"], row["p_value"]) == pytest.approx((expected.value, expected.p_value))
+    assert row["p_holm"] == row["p_value"]
 
 
 def test_studies_in_folders_of_one_name_are_told_apart_by_their_paths(two):

@@ -32,8 +32,11 @@ def scored(build: "StudyBuilder", score: Callable[[pd.DataFrame], object]) -> No
     build.whole(arms=(PLAIN, GATED))
     for variant, _ in (PLAIN, GATED):
         for seed in (1, 2):
-            build.change("predictions", f"{variant}-resnet18-confirm-{seed}",
-                         lambda rows: rows.assign(score=score))  # fmt: skip
+            build.change(
+                "predictions",
+                f"{variant}-resnet18-confirm-{seed}",
+                lambda rows: rows.assign(score=score),
+            )
 
 
 def one_class(build: "StudyBuilder") -> None:
@@ -66,7 +69,7 @@ CASES = {
     "an arm that never finished": Case(
         never_finished, "concat-fusion/resnet18: no confirmed seed yet.", set()
     ),
-    "one class": Case(one_class, "One class only", {"roc", "differences"}),
+    "one class": Case(one_class, "One class only", {"roc", "differences", "decision"}),
     "constant scores": Case(
         lambda b: scored(b, 0.5), "baseline/resnet18, seed 1: the same score for every image", set()
     ),
@@ -79,7 +82,7 @@ CASES = {
     "still running": Case(
         running,
         "gated-fusion/resnet18: 1 of 3 search trials finished.",
-        {"roc", "differences", "calibration"},
+        {"roc", "differences", "calibration", "decision"},
     ),
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -99,7 +102,7 @@ def test_tables_and_every_cell_of_the_notebook_do_with_what_there_is(build, case
     known: dict[str, object] = {}
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
-            known |= {"STUDY": str(build.path), "PREVALENCE": None}
+            known |= {"STUDY": str(build.path), "PREVALENCE": None, "MARGIN": 0.01}
         elif cell["cell_type"] == "code":
             *lines, last = "".join(cell["source"]).splitlines()
             exec("\n".join(lines), known)

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablations.differences import differences, test_scores, verdict
+from ablations.differences import differences, test_scores
 from ablations.rows import read_study
 from ablations.statistics import auc_difference, delong_test, holm
 from ablations.tables import ablation_table, as_latex
+from ablations.verdict import NOTE, NOTHING, verdict
 
 if TYPE_CHECKING:
     from conftest import StudyBuilder
@@ -23,8 +24,11 @@ def scores_of(build: "StudyBuilder", arm: tuple[str, str], shift: float, seeds: 
     """Confirmed models of an arm whose melanomas score higher by a shift."""
     for seed in range(1, seeds + 1):
         name = build.confirm(arm, seed)
-        build.change("predictions", name, lambda rows: rows.assign(
-            score=(rows["score"] / 2 + shift * rows["label"]).clip(0, 1)))  # fmt: skip
+        build.change(
+            "predictions",
+            name,
+            lambda rows: rows.assign(score=(rows["score"] / 2 + shift * rows["label"]).clip(0, 1)),
+        )
 
 
 def test_with_one_seed_it_is_delong_s_test_whatever_the_order_of_the_rows(build):
@@ -68,29 +72,39 @@ def test_the_verdict_names_the_part_and_says_whether_it_is_believed(build):
     scores_of(build, PLAIN, -0.1, 3)
     scores_of(build, ("concat-fusion", "resnet18"), 0.15, 3)
     scores_of(build, GATED, 0.15, 3)
-    table = ablation_table(read_study(build.path))
-    said = verdict(table)
-    assert said.startswith("On resnet18: the whole of MASLL adds +0.")
-    assert "not distinguishable from doing without: the gate (" in said
+    study = read_study(build.path)
+    table = ablation_table(study)
+    lines = verdict(study, table)
     row = table.set_index("variant").loc["baseline"]
-    assert f"{-row['delta_auc']:+.3f} AUC [{-row['delta_high']:.3f}" in said
+    added = f"{-row['delta_auc']:+.3f} AUC [{-row['delta_high']:.3f}, {-row['delta_low']:.3f}]"
+    primary = f"Primary question, which the spec does not name: the whole of MASLL adds {added}"
+    assert f"{primary}, p < 0.001." in lines
+    assert f"Without the whole of MASLL, on resnet18: it adds {added}, p < 0.001." in lines
+    (gate,) = (line for line in lines if line.startswith("Without the gate"))
+    assert "is not distinguishable from nothing" in gate and "adds at most" in gate
+    assert lines[-1] == NOTE
 
 
 def test_without_a_reference_there_is_no_verdict(build):
     build.spec((PLAIN,), 1)
     build.confirm(PLAIN, 1)
-    assert verdict(ablation_table(read_study(build.path))).startswith("Nothing to compare yet")
+    study = read_study(build.path)
+    assert verdict(study, ablation_table(study)) == [NOTHING]
 
 
 @pytest.mark.parametrize("score", [0.5, math.nan], ids=["constant", "nan"])
 def test_scores_that_support_no_test_still_give_a_table(build, score):
     build.whole(arms=(PLAIN, GATED), seeds=2)
     for seed in (1, 2):
-        build.change("predictions", f"baseline-resnet18-confirm-{seed}",
-                     lambda rows: rows.assign(score=score))  # fmt: skip
-    table = ablation_table(read_study(build.path)).set_index("variant")
-    assert np.isnan(table.loc["gated-fusion", "p_value"])
-    assert verdict(table.reset_index())
+        build.change(
+            "predictions",
+            f"baseline-resnet18-confirm-{seed}",
+            lambda rows: rows.assign(score=score),
+        )
+    study = read_study(build.path)
+    table = ablation_table(study)
+    assert np.isnan(table.set_index("variant").loc["gated-fusion", "p_value"])
+    assert verdict(study, table)
 
 
 def test_latex_has_the_rules_of_booktabs_and_no_bare_special_characters(build):

@@ -3,7 +3,6 @@
 import xml.etree.ElementTree
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from ablations import figures
-from ablations.cases import find_cases
+from ablations.disagreements import disagreements
 from ablations.importance import EVALUATORS, parameter_importance
 from ablations.rows import Study, read_study
 from ablations.tables import ablation_table
@@ -58,7 +57,6 @@ def test_axes_name_what_they_show_and_how_much(build):
         figure = figures.draw(name, study, table)
         for axes in figure.axes:
             assert axes.get_xlabel(), name
-        plt.close(figure)
     roc = figures.roc_curves(study, table)
     assert roc.axes[0].get_title() == "resnet18: 40 test images, 12 melanoma"
     legend = roc.axes[0].get_legend()
@@ -89,8 +87,8 @@ def test_the_forest_shows_the_differences_of_the_table(build):
     [
         ([PLAIN], None, {"boxes", "differences"}),
         ([PLAIN, GATED], {"score": 0.5}, set()),
-        ([PLAIN, GATED], {"label": 1}, {"roc", "differences"}),
-        ([GATED], {"score": float("nan")}, {"roc", "calibration", "differences"}),
+        ([PLAIN, GATED], {"label": 1}, {"roc", "differences", "decision"}),
+        ([GATED], {"score": float("nan")}, {"roc", "calibration", "differences", "decision"}),
     ],
     ids=["no localizer", "constant scores", "one class", "no scores"],
 )
@@ -104,22 +102,40 @@ def test_a_degenerate_study_has_the_figures_that_it_can_have(
             build.change("predictions", name, lambda rows: rows.assign(**change))
         if arm != GATED:
             for stage in ("search-0", "search-1", "search-2", "confirm-1"):
-                build.change("epochs", f"{arm[0]}-resnet18-{stage}",
-                             lambda rows: rows.assign(box_area=np.nan))  # fmt: skip
+                build.change(
+                    "epochs",
+                    f"{arm[0]}-resnet18-{stage}",
+                    lambda rows: rows.assign(box_area=np.nan),
+                )
     assert names(build, tmp_path) == DRAWN - missing
 
 
 def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(build):
-    space = [{"name": name, "type": "float", "low": low, "high": high, "log": log, "choices": [],
-              "variants": list(VARIANTS)}
-             for name, low, high, log in (("lr", 1e-4, 1e-1, True),
-                                          ("threshold_scale", 0.5, 2.0, False))]  # fmt: skip
+    space = [
+        {
+            "name": name,
+            "type": "float",
+            "low": low,
+            "high": high,
+            "log": log,
+            "choices": [],
+            "variants": list(VARIANTS),
+        }
+        for name, low, high, log in (("lr", 1e-4, 1e-1, True), ("threshold_scale", 0.5, 2.0, False))
+    ]
     build.spec((GATED,), options={"seeds": 2, "space": space})
     rng = np.random.default_rng(0)
     for number in range(30):
         rate, scale = 10 ** rng.uniform(-4, -1), rng.uniform(0.5, 2)
-        build.trial(GATED, "search", number, "completed", lr=rate, threshold_scale=scale,
-                    val_auc=0.8 - 0.1 * abs(np.log10(rate) + 2))  # fmt: skip
+        build.trial(
+            GATED,
+            "search",
+            number,
+            "completed",
+            lr=rate,
+            threshold_scale=scale,
+            val_auc=0.8 - 0.1 * abs(np.log10(rate) + 2),
+        )
     study, table = read(build)
     measured = parameter_importance(study)
     assert set(measured["evaluator"]) == set(EVALUATORS) and (measured["trials"] == 30).all()
@@ -132,16 +148,26 @@ def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(buil
 
 
 def test_cases_are_those_where_the_two_disagree_and_are_drawn_where_the_images_are(build, tmp_path):
-    options = {"seeds": 1, "data": "synthetic", "image_size": 16, "source_size": None,
-               "fit": "squash"}  # fmt: skip
+    options = {
+        "seeds": 1,
+        "data": "synthetic",
+        "image_size": 16,
+        "source_size": None,
+        "fit": "squash",
+    }
     build.spec((PLAIN, GATED), options=options)
     ids = [r.image_id for r in SyntheticSource().records if r.split == "test"][: build.images]
     for arm in (PLAIN, GATED):
         name = build.confirm(arm, 1)
-        build.change("predictions", name, lambda rows: rows.assign(
-            image_id=[ids[int(i.split("-")[1])] for i in rows["image_id"]]))  # fmt: skip
+        build.change(
+            "predictions",
+            name,
+            lambda rows: rows.assign(
+                image_id=[ids[int(i.split("-")[1])] for i in rows["image_id"]]
+            ),
+        )
     study, table = read(build)
-    found = find_cases(study, "resnet18").set_index("image_id")
+    found = disagreements(study, "resnet18").set_index("image_id")
     test = study.test_predictions.pivot(index="image_id", columns="arm", values="score")
     label = study.test_predictions.drop_duplicates("image_id").set_index("image_id")["label"]
     right = (test >= 0.5).eq(label == 1, axis=0)

@@ -1,5 +1,6 @@
 """Thresholds fixed on validation, predictive values, and the paper's tables beside ours."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -9,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
+from ablations.beside import tables_beside
 from ablations.operating_points import (
     SPECIFICITIES,
     operating_points,
     predictive_values,
-    reliability,
     threshold_at,
 )
 from ablations.published import cells, table_1, table_2
+from ablations.reliability import reliability
 from ablations.rows import read_study
 from ablations.tables import ablation_table
 
@@ -33,8 +35,10 @@ def test_a_threshold_keeps_the_specificity_and_no_lower_score_would(case, specif
     if not negatives.size:
         assert math.isnan(threshold)
         return
-    kept = [sum(n < t for n in negatives) / len(negatives) >= specificity
-            for t in [*sorted(set(scores)), math.inf]]  # fmt: skip
+    kept = [
+        sum(n < t for n in negatives) / len(negatives) >= specificity
+        for t in [*sorted(set(scores)), math.inf]
+    ]
     assert threshold == [*sorted(set(scores)), math.inf][kept.index(True)]
 
 
@@ -55,8 +59,11 @@ def test_the_threshold_comes_from_validation_and_is_judged_on_test(build):
         for _, model in rows[rows["arm"] == row["arm"]].groupby("trial_id"):
             validation, test = (model[model["split"] == s] for s in ("validation", "test"))
             healthy = validation.loc[validation["label"] == 0, "score"]
-            at = min(t for t in [*validation["score"], 2.0]
-                     if (healthy < t).mean() >= row["specificity"] - 1e-12)  # fmt: skip
+            at = min(
+                t
+                for t in [*validation["score"], 2.0]
+                if (healthy < t).mean() >= row["specificity"] - 1e-12
+            )
             tn, fp, fn, tp = confusion_matrix(test["label"], test["score"] >= at).ravel()
             figures.append((tp / (tp + fn), tn / (tn + fp)))
         sen, spe = np.mean(figures, axis=0)
@@ -81,11 +88,32 @@ def test_what_is_missing_is_left_empty(build, missing):
     build.spec((GATED,), 1)
     if missing != "everything":
         name = build.confirm(GATED, 1)
-        build.change("predictions", name, lambda rows: rows[rows["split"] == "test"]
-                     if missing == "validation" else rows.assign(score=math.nan))  # fmt: skip
+        build.change(
+            "predictions",
+            name,
+            lambda rows: (
+                rows[rows["split"] == "test"]
+                if missing == "validation"
+                else rows.assign(score=math.nan)
+            ),
+        )
     table = operating_points(read_study(build.path))
     assert table.empty == (missing == "everything")
     assert table.empty or table[["sen", "spe", "ppv"]].isna().all().all()
+
+
+def test_published_rows_stand_beside_the_official_test_images_only(build, monkeypatch):
+    study = read_study(build.whole(arms=(PLAIN, GATED), seeds=1).path)
+    table = ablation_table(study)
+
+    def names():
+        return {part.name for part in tables_beside(study, table)}
+
+    assert not {"table_1", "table_2"} & names()
+    ids = "\n".join(sorted(study.test_predictions["image_id"].unique()))
+    digest = hashlib.sha256(ids.encode()).hexdigest()
+    monkeypatch.setattr("ablations.published._OFFICIAL_TEST", digest)
+    assert {"table_1", "table_2"} <= names()
 
 
 def test_published_rows_are_never_bold_and_ours_only_with_a_test_behind_it(build):

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ablations.rows import REQUIRED, read_study
-from masll.errors import InputError
+from ablations.rows import read_study
+from masll.common.errors import InputError
 from masll.variants import VARIANTS
+from tuning.study.spec import Spec
 
 if TYPE_CHECKING:
     from conftest import StudyBuilder
@@ -21,12 +22,12 @@ PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 
 def test_a_whole_study_is_read_as_pandas_reads_it(build: "StudyBuilder") -> None:
     study = read_study(build.whole(arms=(GATED,)).path)
-    for kind in REQUIRED:
+    for kind in ("trials", "epochs", "predictions"):
         rows = pd.read_parquet(build.path / kind)
         added = {"confirmation", "gpus"} if kind == "trials" else set()
         assert set(getattr(study, kind).columns) == set(rows.columns) | added
         assert len(getattr(study, kind)) == len(rows) > 0
-    assert study.spec is not None and study.spec["schema_version"] == 1
+    assert study.spec.schema_version == 1 and study.arms == ["gated-fusion/resnet18"]
 
 
 def test_arms_come_in_the_order_of_the_spec(build: "StudyBuilder") -> None:
@@ -40,7 +41,7 @@ def test_without_a_spec_arms_come_by_backbone_and_variant(build: "StudyBuilder")
     build.whole(arms=sorted(arms), seeds=1)
     (build.path / "spec.json").unlink()
     study = read_study(build.path)
-    assert study.spec is None
+    assert study.spec == Spec()
     assert study.arms == ["/".join(arm) for arm in arms]
 
 
@@ -69,18 +70,6 @@ def test_columns_may_be_null_in_one_file_and_typed_in_the_next(build: "StudyBuil
     pq.write_table(rows, build.path / "trials/baseline-resnet18-confirm-1.parquet")
     scales = read_study(build.path).trials.set_index("variant")["threshold_scale"]
     assert pd.isna(scales["baseline"]) and scales["gated-fusion"] == 1.25
-
-
-def test_only_columns_that_are_asked_for_are_read(build: "StudyBuilder") -> None:
-    build.whole(arms=(GATED,))
-    study = read_study(build.path, columns={"trials": [*REQUIRED["trials"], "seconds"],
-                                            "epochs": REQUIRED["epochs"]})  # fmt: skip
-    wanted = [*REQUIRED["trials"], "seconds"]
-    assert list(study.trials.columns) == [*wanted, "confirmation", "gpus"]
-    assert list(study.epochs.columns) == list(REQUIRED["epochs"])
-    assert len(study.predictions.columns) == 12  # not named: all of them
-    with pytest.raises(InputError, match="epochs has no column 'momentum'"):
-        read_study(build.path, columns={"epochs": ["momentum"]})
 
 
 def test_files_still_being_written_are_passed_over(build: "StudyBuilder") -> None:
@@ -134,16 +123,19 @@ def _later_schema(build: "StudyBuilder") -> None:
     (build.path / "spec.json").write_text(json.dumps({"schema_version": 2}))
 
 
-@pytest.mark.parametrize(("spoil", "message"), [
-    (_no_folder, "no study folder '.*nowhere'"),
-    (_no_rows, "study/trials has no finished trial"),
-    (_no_column, r"predictions/gated-fusion-resnet18-confirm-5\.parquet has no column 'score'"),
-    (_cut_off, r"cannot read .*epochs/gated-fusion-resnet18-confirm-2\.parquet"),
-    (_types_that_differ, r"cannot read .*study/predictions: .*score"),
-    (_strange_label, "trial gated-fusion-.*-1, image .*-0003: label must be 0 or 1, got 7"),
-    (_strange_spec, r"cannot read .*spec\.json"),
-    (_later_schema, r"spec\.json has schema_version 2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_no_folder, "no study folder '.*nowhere'"),
+        (_no_rows, "study/trials has no finished trial"),
+        (_no_column, r"predictions/gated-fusion-resnet18-confirm-5\.parquet has no column 'score'"),
+        (_cut_off, r"cannot read .*epochs/gated-fusion-resnet18-confirm-2\.parquet"),
+        (_types_that_differ, r"cannot read .*study/predictions: .*score"),
+        (_strange_label, "trial gated-fusion-.*-1, image .*-0003: label must be 0 or 1, got 7"),
+        (_strange_spec, r"cannot read .*spec\.json"),
+        (_later_schema, r"spec\.json has schema_version 2"),
+    ],
+)
 def test_what_cannot_be_read_is_named_in_one_line(
     build: "StudyBuilder", spoil: Callable[["StudyBuilder"], None], message: str
 ) -> None:

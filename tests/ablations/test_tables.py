@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +12,13 @@ from rich.console import Console
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score, roc_curve
 
 from ablations.formats import as_csv
+from ablations.remarks import mismatches, remarks
 from ablations.rows import read_study
 from ablations.tables import (
     FIGURES,
     ablation_table,
     as_markdown,
     as_rich,
-    disagreements,
-    remarks,
     seed_scores,
 )
 from masll.variants import VARIANTS
@@ -28,12 +28,61 @@ if TYPE_CHECKING:
 
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 COLUMNS = [
-    "arm", "variant", "backbone", "seeds", "auc_mean", "auc_sd", "auc_low", "auc_high",
-    "acc", "acc_sd", "sen", "sen_sd", "spe", "spe_sd", "sen_at_spe_95", "sen_at_spe_95_sd",
-    "sen_at_spe_90", "sen_at_spe_90_sd", "sen_at_spe_85", "sen_at_spe_85_sd",
-    "delta_auc", "delta_low", "delta_high", "p_value", "p_holm", "detectable_delta", "box_area",
-    "lr", "threshold_scale", "trials", "pruned", "failed", "gpu_hours", "cpu_hours",
-]  # fmt: skip
+    "arm",
+    "variant",
+    "backbone",
+    "seeds",
+    "auc_mean",
+    "auc_sd",
+    "auc_low",
+    "auc_high",
+    "acc",
+    "acc_sd",
+    "acc_low",
+    "acc_high",
+    "sen",
+    "sen_sd",
+    "sen_low",
+    "sen_high",
+    "spe",
+    "spe_sd",
+    "spe_low",
+    "spe_high",
+    "sen_at_spe_95",
+    "sen_at_spe_95_sd",
+    "sen_at_spe_95_low",
+    "sen_at_spe_95_high",
+    "sen_at_spe_90",
+    "sen_at_spe_90_sd",
+    "sen_at_spe_90_low",
+    "sen_at_spe_90_high",
+    "sen_at_spe_85",
+    "sen_at_spe_85_sd",
+    "sen_at_spe_85_low",
+    "sen_at_spe_85_high",
+    "average_precision",
+    "average_precision_sd",
+    "average_precision_low",
+    "average_precision_high",
+    "delta_auc",
+    "delta_low",
+    "delta_high",
+    "p_value",
+    "p_holm",
+    "equivalence_p",
+    "detectable_delta",
+    "box_area",
+    "lr",
+    "threshold_scale",
+    "trials",
+    "pruned",
+    "failed",
+    "parameters",
+    "multiply_adds",
+    "milliseconds",
+    "gpu_hours",
+    "cpu_hours",
+]
 
 
 def reference(rows: pd.DataFrame) -> dict[str, float]:
@@ -46,9 +95,11 @@ def reference(rows: pd.DataFrame) -> dict[str, float]:
         "acc": accuracy_score(label, called),
         "sen": recall_score(label, called),
         "spe": recall_score(label, called, pos_label=0),
-        **{f"sen_at_spe_{spe}": sensitivity[1 - alarms >= spe / 100 - 1e-12].max()
-           for spe in (95, 90, 85)},
-    }  # fmt: skip
+        **{
+            f"sen_at_spe_{spe}": sensitivity[1 - alarms >= spe / 100 - 1e-12].max()
+            for spe in (95, 90, 85)
+        },
+    }
 
 
 def test_every_figure_is_that_of_the_prediction_rows(build: "StudyBuilder") -> None:
@@ -119,13 +170,14 @@ def test_with_one_seed_the_deviation_is_a_dash(build: "StudyBuilder") -> None:
     study = read_study(build.whole(arms=(GATED,), seeds=1).path)
     table = ablation_table(study)
     assert math.isnan(table.loc[0, "auc_sd"])
-    assert f"| {table.loc[0, 'auc_mean']:.3f} ± - |" in as_markdown(table)
+    assert f"| {table.loc[0, 'auc_mean']:.3f} ± - (" in as_markdown(table)
 
 
 def test_without_an_sll_arm_boxes_are_dashes(build: "StudyBuilder") -> None:
     table = ablation_table(read_study(build.whole(arms=(PLAIN,)).path))
     assert table[["box_area", "threshold_scale"]].isna().all(axis=None)
-    assert as_markdown(table).splitlines()[2].endswith("| - | 0.003 | - | 3 | 1 | 1 |")
+    setting = "| - | 0.003 | - | 3 | 1 | 1 | - | - | - | 0.00 | 0.08 |"
+    assert as_markdown(table).splitlines()[2].endswith(setting)
 
 
 @pytest.mark.parametrize("positives", [0, 40])
@@ -138,15 +190,17 @@ def test_a_test_set_of_one_class_has_no_auc_and_says_so(
     assert math.isnan(table.loc[0, "auc_mean"])
     assert table.loc[0, "acc"] == table.loc[0, "sen" if positives else "spe"]
     assert any(remark.startswith("One class only") for remark in remarks(study))
-    assert disagreements(study) == []
+    assert mismatches(study) == []
 
 
 def test_scores_that_are_nan_are_not_averaged_away(build: "StudyBuilder") -> None:
     build.whole(arms=(GATED,), seeds=3)
-    build.change("predictions", "gated-fusion-resnet18-confirm-2",
-                 lambda rows: rows.assign(score=math.nan))  # fmt: skip
-    build.change("trials", "gated-fusion-resnet18-confirm-2",
-                 lambda rows: rows.assign(test_auc=None))  # fmt: skip
+    build.change(
+        "predictions", "gated-fusion-resnet18-confirm-2", lambda rows: rows.assign(score=math.nan)
+    )
+    build.change(
+        "trials", "gated-fusion-resnet18-confirm-2", lambda rows: rows.assign(test_auc=None)
+    )
     study = read_study(build.path)
     table = ablation_table(study)
     assert table.loc[0, "seeds"] == 3 and math.isnan(table.loc[0, "auc_mean"])
@@ -155,15 +209,19 @@ def test_scores_that_are_nan_are_not_averaged_away(build: "StudyBuilder") -> Non
 
 def test_a_test_auc_that_the_predictions_do_not_give_is_named(build: "StudyBuilder") -> None:
     study = read_study(build.whole().path)
-    assert disagreements(study) == []
-    assert len(remarks(study)) == 3
-    build.change("trials", "gated-fusion-resnet18-confirm-2",
-                 lambda rows: rows.assign(test_auc=rows["test_auc"] + 2e-9))  # fmt: skip
-    (told,) = disagreements(read_study(build.path))
+    assert mismatches(study) == []
+    assert len(remarks(study)) == 6
+    build.change(
+        "trials",
+        "gated-fusion-resnet18-confirm-2",
+        lambda rows: rows.assign(test_auc=rows["test_auc"] + 2e-9),
+    )
+    (told,) = mismatches(read_study(build.path))
     assert told.startswith("gated-fusion/resnet18, seed 2: trials says test AUC")
-    build.change("trials", "gated-fusion-resnet18-confirm-2",
-                 lambda rows: rows.assign(test_auc=None))  # fmt: skip
-    (told,) = disagreements(read_study(build.path))
+    build.change(
+        "trials", "gated-fusion-resnet18-confirm-2", lambda rows: rows.assign(test_auc=None)
+    )
+    (told,) = mismatches(read_study(build.path))
     assert "trials says test AUC nan" in told
 
 
@@ -201,10 +259,12 @@ def test_markdown_and_terminal_show_the_same_cells(build: "StudyBuilder") -> Non
     table = ablation_table(read_study(build.whole().path))
     first = table.iloc[0]
     lines = [line.strip("| ").split(" | ") for line in as_markdown(table).splitlines()]
-    assert lines[2][:3] == [first["arm"], "2", f"{first['auc_mean']:.3f} ± {first['auc_sd']:.3f}"]
+    auc = f"{first['auc_mean']:.3f} ± {first['auc_sd']:.3f}"
+    of_auc = f"({first['auc_low']:.3f} to {first['auc_high']:.3f})"
+    assert lines[2][:3] == [first["arm"], "2", f"{auc} {of_auc}"]
     console = Console(width=300, file=io.StringIO())
     console.print(as_rich(table))
     printed = console.file.getvalue().split()  # type: ignore[attr-defined]
     for line in [lines[0], *lines[2:]]:
-        for word in " ".join(line).replace("/", "/ ").split():
+        for word in re.sub(r"[()]", " ", " ".join(line).replace("/", "/ ")).split():
             assert word in printed

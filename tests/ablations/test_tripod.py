@@ -14,17 +14,34 @@ if TYPE_CHECKING:
 
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 OPTIONS = {
-    "seeds": 2, "trials": 3, "epochs": 40, "sampler": "random", "scheduler": "none", "seed": 9,
+    "seeds": 2,
+    "trials": 3,
+    "epochs": 40,
+    "sampler": "random",
+    "scheduler": "none",
+    "seed": 9,
     "validation": "cv5",
     "space": [
-        {"name": "lr", "type": "float", "low": 1e-4, "high": 0.1, "log": True, "variants":
-         ["baseline", "gated-fusion"]},
-        {"name": "class_weights", "type": "choice", "choices": [False, True], "variants":
-         ["gated-fusion"]},
+        {
+            "name": "lr",
+            "type": "float",
+            "low": 1e-4,
+            "high": 0.1,
+            "log": True,
+            "variants": ["baseline", "gated-fusion"],
+        },
+        {
+            "name": "class_weights",
+            "type": "choice",
+            "choices": [False, True],
+            "variants": ["gated-fusion"],
+        },
     ],
-}  # fmt: skip
-DATA = {"images": {"train": 200, "validation": 40, "test": 40},
-        "melanoma": {"train": 30, "validation": 12, "test": 12}}  # fmt: skip
+}
+DATA = {
+    "images": {"train": 200, "validation": 40, "test": 40},
+    "melanoma": {"train": 30, "validation": 12, "test": 12},
+}
 
 
 def items(build: "StudyBuilder") -> dict[str, str]:
@@ -38,8 +55,11 @@ def test_each_item_is_filled_from_the_spec_and_the_rows(build):
     build.whole(arms=(PLAIN, GATED))
     build.spec((PLAIN, GATED), options=OPTIONS, data=DATA)
     for seed in (1, 2):
-        build.change("trials", f"gated-fusion-resnet18-confirm-{seed}",
-                     lambda rows: rows.assign(class_weights=True))  # fmt: skip
+        build.change(
+            "trials",
+            f"gated-fusion-resnet18-confirm-{seed}",
+            lambda rows: rows.assign(class_weights=True),
+        )
     told = items(build)
     assert list(told) == ["12c", "12e", "13", "23a"]
     tuning = told["12c"]

@@ -9,51 +9,31 @@ that says how large a cluster may be. The 128 workers of the default take some 1
 """
 
 import argparse
-import dataclasses
 import os
 import resource
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from tuning import engine  # sets what Ray reads when it is imported
-
-import ray  # isort: skip
+import ray
 from ray import tune
 from ray.cluster_utils import Cluster
 
 from masll import VARIANTS
-from tuning.plan import Arm, ArmPlan, StudyPlan
-from tuning.rows import StudyRows
+from masll.common.storage import LocalPath
+from masll.results import EpochResult
+from tuning import engine
+from tuning.ledger import Ledger
+from tuning.plan import ArmPlan, StudyPlan
 from tuning.slots import Slots
 from tuning.space import DEFAULT_SPACE
+from tuning.study.arm import Arm
+from tuning.study.folder import StudyFolder
+from tuning.study.writer import RowWriter
+from tuning.trainable import REPORT
+from tuning.trial_report import Node, TrialReport
 
 REPORTS = 4
-
-
-# Stand-ins for masll's EpochResult and tuning's Progress: 128 workers need not import PyTorch.
-@dataclasses.dataclass
-class Epoch:
-    epoch: int
-    val_auc: float
-    seconds: float
-
-
-@dataclasses.dataclass
-class Progress:
-    epochs: list[Epoch]
-    done: bool
-    best: Epoch
-    seconds: float
-    earlier_seconds: float = 0.0
-    predictions: tuple[()] = ()
-    images_per_second: float = 0.0
-    device: str = "none"
-    node: str = "here"
-    gpu_id: str = "0"
-    where: str = "here, GPU 0"
-    peak_memory_mb: float = 0.0
 
 
 class NoTraining(tune.Trainable):
@@ -64,35 +44,59 @@ class NoTraining(tune.Trainable):
 
     def reset_config(self, _: dict[str, Any]) -> bool:
         self.started = time.perf_counter()
-        self.epochs: list[Epoch] = []
+        self.epochs: list[EpochResult] = []
         return True
 
     def step(self) -> dict[str, Any]:
-        self.epochs.append(Epoch(len(self.epochs) + 1, 0.5 + len(self.epochs) / 20, 0.001))
+        auc, nothing = 0.5 + len(self.epochs) / 20, (None,) * 6
+        self.epochs.append(
+            EpochResult(len(self.epochs) + 1, 0.01, 0.5, 0.5, auc, *nothing, seconds=0.001)
+        )
         done = len(self.epochs) == REPORTS
-        seconds = time.perf_counter() - self.started
-        return {"done": done, "progress": Progress(self.epochs, done, self.epochs[-1], seconds)}
+        report = TrialReport(
+            epochs=self.epochs,
+            done=done,
+            best=self.epochs[-1],
+            diverged=False,
+            predictions=[],
+            seconds=time.perf_counter() - self.started,
+            earlier_seconds=0.0,
+            images_per_second=0.0,
+            device="none",
+            node=Node("here", "0"),
+            peak_memory_mb=0.0,
+        )
+        return {"done": done, REPORT: report}
 
 
 def run(slots: int, trials: int) -> str:
     """Seconds and memory of the driver for so many trials on so many slots."""
     plan = StudyPlan(
-        ArmPlan(Arm(variant, "none"), DEFAULT_SPACE, trials=trials // len(VARIANTS),
-                epochs=REPORTS, seeds=0, seed=0, sampler="random", scheduler="none")
+        ArmPlan(
+            Arm(variant, "none"),
+            DEFAULT_SPACE,
+            trials=trials // len(VARIANTS),
+            epochs=REPORTS,
+            seeds=0,
+            seed=0,
+            sampler="random",
+            scheduler="none",
+        )
         for variant in VARIANTS
-    )  # fmt: skip
+    )
     ends: list[float] = []
     cpu: list[float] = []
 
-    def on_finished(*_: object) -> None:
+    def on_result(*_: object) -> None:
         ends.append(time.perf_counter())
         cpu.append(time.process_time())
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = StudyRows(Path(folder), DEFAULT_SPACE)
+        rows = RowWriter(StudyFolder(LocalPath(folder)), DEFAULT_SPACE)
         started = time.perf_counter()
-        outcome = engine.run(plan, rows, None, Slots(slots, 1, 1), worker=NoTraining,
-                             on_finished=on_finished)  # fmt: skip
+        outcome = engine.run(
+            Ledger(plan, rows, Slots(slots, 1, 1), on_result=on_result), None, worker=NoTraining
+        )
     assert len(ends) == trials
     # Until every worker has begun, its start is what is measured.
     begun = min(2 * slots, trials // 2)

@@ -15,7 +15,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
@@ -24,16 +23,25 @@ from optuna.storages.journal import JournalFileBackend
 from ray import tune
 
 from masll import VARIANTS
-from masll.data.store import DataOptions
-from masll.training import EpochResult
+from masll.common.storage import LocalPath
+from masll.data.options import DataOptions
+from masll.results import EpochResult
 from tuning import engine
 from tuning.dashboard import DashboardFile
+from tuning.ledger import Ledger
 from tuning.options import SearchOptions
-from tuning.plan import Arm, ArmPlan, Finished, StudyPlan
-from tuning.rows import StudyRows
+from tuning.plan import ArmPlan, StudyPlan
+from tuning.recipe import Recipe
 from tuning.slots import Slots
 from tuning.space import DEFAULT_SPACE
-from tuning.trainable import PROGRESS, Job, Progress
+from tuning.study.arm import Arm
+from tuning.study.folder import StudyFolder
+from tuning.study.rows import TrialRow
+from tuning.study.trial import TrialResult
+from tuning.study.writer import RowWriter
+from tuning.trainable import REPORT
+from tuning.trial_report import Node, TrialReport
+from tuning.trial_run import Job
 
 REPORTS = 4
 WORKERS = 2
@@ -75,32 +83,50 @@ class NoTraining(tune.Trainable):
         nothing = (None,) * 6
         self.epochs.append(EpochResult(epoch, 0.01, 0.5, 0.5, auc, *nothing, seconds=0.001))
         done = epoch == REPORTS
-        return {
-            "done": done,
-            PROGRESS: Progress(
-                self.epochs, done, self.epochs[-1], [], 0.001, 0.0, 0.0, "none", "here", None, 0.0
-            ),
-        }
+        report = TrialReport(
+            epochs=self.epochs,
+            done=done,
+            best=self.epochs[-1],
+            diverged=False,
+            predictions=[],
+            seconds=0.001,
+            earlier_seconds=0.0,
+            images_per_second=0.0,
+            device="none",
+            node=Node("here"),
+            peak_memory_mb=0.0,
+        )
+        return {"done": done, REPORT: report}
 
 
 def this_engine(trials: int) -> Cost:
     plan = StudyPlan(
-        ArmPlan(Arm(variant, "none"), DEFAULT_SPACE, trials=trials // len(VARIANTS),
-                epochs=REPORTS, seeds=0, seed=0, sampler="random", scheduler="none")
+        ArmPlan(
+            Arm(variant, "none"),
+            DEFAULT_SPACE,
+            trials=trials // len(VARIANTS),
+            epochs=REPORTS,
+            seeds=0,
+            seed=0,
+            sampler="random",
+            scheduler="none",
+        )
         for variant in VARIANTS
-    )  # fmt: skip
+    )
     with tempfile.TemporaryDirectory() as folder:
-        job = Job("", None, DataOptions(), "", folder, REPORTS, 1, 32, False, 1)
-        rows = StudyRows(Path(folder), DEFAULT_SPACE)
+        study = StudyFolder(LocalPath(folder))
+        recipe = Recipe(REPORTS, batch_size=1, image_size=32, source_size=32, pretrained=False)
+        job = Job("", None, DataOptions(), "", folder, recipe, 1)
         ends: list[float] = []
-        dashboard = DashboardFile(Path(folder), plan)
+        dashboard = DashboardFile(study.journal, plan)
 
-        def on_finished(ended: Finished, _: dict[str, Any]) -> None:
-            dashboard.add(ended)
+        def on_result(result: TrialResult, _: TrialRow) -> None:
+            dashboard.add(result)
             ends.append(time.time())
 
-        engine.run(plan, rows, job, Slots(WORKERS, 1, 0), worker=NoTraining,
-                   on_finished=on_finished)  # fmt: skip
+        slots = Slots(WORKERS, 1, 0)
+        ledger = Ledger(plan, RowWriter(study, DEFAULT_SPACE), slots, on_result=on_result)
+        engine.run(ledger, job, worker=NoTraining)
         assert len(ends) == trials
         return Cost.of(ends)
 
@@ -144,11 +170,13 @@ def _plain_tune(trainable: Any, trials: int, *, reuse: bool) -> Cost:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
             param_space={"lr": tune.loguniform(1e-4, 1e-1)},
-            tune_config=tune.TuneConfig(num_samples=trials, reuse_actors=reuse,
-                                        max_concurrent_trials=WORKERS),
-            run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[Clock()],
-                                      checkpoint_config=checkpoints),
-        ).fit()  # fmt: skip
+            tune_config=tune.TuneConfig(
+                num_samples=trials, reuse_actors=reuse, max_concurrent_trials=WORKERS
+            ),
+            run_config=tune.RunConfig(
+                storage_path=folder, verbose=0, callbacks=[Clock()], checkpoint_config=checkpoints
+            ),
+        ).fit()
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     assert len(ends) == trials
     return Cost.of(ends)
@@ -168,8 +196,9 @@ def plain_optuna(trials: int) -> Cost:
             worker.start()
         for worker in workers:
             worker.join()
-        study = optuna.load_study(storage=JournalStorage(JournalFileBackend(path)),
-                                  study_name="one")  # fmt: skip
+        study = optuna.load_study(
+            storage=JournalStorage(JournalFileBackend(path)), study_name="one"
+        )
         ends = [t.datetime_complete.timestamp() for t in study.trials if t.datetime_complete]
         assert len(ends) == trials
         return Cost.of(ends)
@@ -183,8 +212,11 @@ def _optimize(path: str, trials: int) -> None:
         return planted_auc(params, REPORTS)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.load_study(storage=JournalStorage(JournalFileBackend(path)), study_name="one",
-                              sampler=optuna.samplers.RandomSampler())  # fmt: skip
+    study = optuna.load_study(
+        storage=JournalStorage(JournalFileBackend(path)),
+        study_name="one",
+        sampler=optuna.samplers.RandomSampler(),
+    )
     study.optimize(objective, n_trials=trials)
 
 
@@ -205,14 +237,18 @@ def main() -> None:
     print(f"{datetime.date.today()}, {os.cpu_count()} cores; seconds of a worker for each trial,")
     print("times that of this engine, and that of the last fifth of trials over the first's")
     ours = 0.0
-    options = SearchOptions(num_gpus=0, backbones=("none",), trials=1, epochs=1, seeds=1,
-                            image_size=32)  # fmt: skip
+    options = SearchOptions(
+        num_gpus=0, backbones=("none",), trials=1, epochs=1, seeds=1, image_size=32
+    )
     with engine.ray_session(options):
         for name, trials, measure in runs:
             cost = measure(trials)
             ours = ours or cost.mean
-            print(f"{name:<38}{trials:6} trials {cost.mean:7.3f} s {cost.mean / ours:6.1f} x"
-                  f"{cost.growth:10.2f}", flush=True)  # fmt: skip
+            print(
+                f"{name:<38}{trials:6} trials {cost.mean:7.3f} s {cost.mean / ours:6.1f} x"
+                f"{cost.growth:10.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

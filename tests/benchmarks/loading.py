@@ -21,10 +21,12 @@ import torch.utils.data
 from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_loader
 
+from masll.common.machine import usable_cores
 from masll.data.csv_source import CsvSource
-from masll.data.store import open_store, usable_cores
+from masll.data.store import open_store
+from masll.devices import keep_freed_memory
+from masll.inputs import InputSpec
 from masll.loading import Loader
-from masll.training import keep_freed_memory
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SIZE, BATCH, ROUNDS = 256, 15, 5
@@ -48,15 +50,24 @@ class Files(torch.utils.data.Dataset):
 def timm_loader(paths: list[Path], **augmentation):
     """timm's loader for training, with the augmentation that it has by default or another."""
     return create_loader(
-        Files(paths), (3, SIZE, SIZE), BATCH, is_training=True, use_prefetcher=False,
-        num_workers=usable_cores(), persistent_workers=True, **augmentation,
-    )  # fmt: skip
+        Files(paths),
+        (3, SIZE, SIZE),
+        BATCH,
+        is_training=True,
+        use_prefetcher=False,
+        num_workers=usable_cores(),
+        persistent_workers=True,
+        **augmentation,
+    )
 
 
 FLIPS_ALONE = {
-    "scale": (1.0, 1.0), "ratio": (1.0, 1.0), "vflip": 0.5, "color_jitter": None,
+    "scale": (1.0, 1.0),
+    "ratio": (1.0, 1.0),
+    "vflip": 0.5,
+    "color_jitter": None,
     "interpolation": "bilinear",
-}  # fmt: skip
+}
 
 
 def rate(batches) -> float:
@@ -93,8 +104,10 @@ def compare(what: str, paths: list[Path], cache: Path) -> None:
     }
     for each in theirs.values():
         rate(each)  # its worker processes start, before this one changes how it keeps memory
-    keep_freed_memory()  # as every trainer does
-    ours = Loader(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, torch.device("cpu"))
+    keep_freed_memory()  # as every command that trains does
+    ours = Loader(
+        InputSpec(SIZE, "squash", IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD), torch.device("cpu")
+    )
     rates: dict[str, list[float]] = {name: [] for name in ("store", *theirs)}
     for seed in range(ROUNDS):
         draws = torch.Generator().manual_seed(seed)
@@ -106,9 +119,11 @@ def compare(what: str, paths: list[Path], cache: Path) -> None:
     print(f"{what}: {len(paths)} images, medians of {ROUNDS} rounds")
     print(f"  {'store':<28}{middle['store']:7.0f} images/s, prepared at {preparing:.0f} images/s")
     for name in theirs:
-        print(f"  {name:<28}{middle[name]:7.0f} images/s: the store gives "
-              f"{middle['store'] / middle[name]:.1f} x, is prepared at "
-              f"{preparing / middle[name]:.1f} x its speed")  # fmt: skip
+        print(
+            f"  {name:<28}{middle[name]:7.0f} images/s: the store gives "
+            f"{middle['store'] / middle[name]:.1f} x, is prepared at "
+            f"{preparing / middle[name]:.1f} x its speed"
+        )
 
 
 def main() -> None:

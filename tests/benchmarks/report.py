@@ -21,12 +21,17 @@ import numpy as np
 import psutil
 
 from ablations.report import FORMATS
-from masll.training import EpochResult, Predictions
-from masll.variants import PARTS, VARIANTS
+from masll.common.storage import LocalPath
+from masll.results import EpochResult, Predictions
+from masll.variants import VARIANTS, describe
 from tuning.options import resolve
-from tuning.rows import StudyRows
 from tuning.space import DEFAULT_SPACE
-from tuning.study import write_spec
+from tuning.study.arm import Arm
+from tuning.study.folder import StudyFolder
+from tuning.study.rows import TrialRow
+from tuning.study.spec import Spec
+from tuning.study.trial import Stage, Status, Trial
+from tuning.study.writer import RowWriter
 
 EPOCHS = 10
 BACKBONE = "resnet18"
@@ -34,37 +39,44 @@ BACKBONE = "resnet18"
 
 def write_study(folder: Path, trials: int, seeds: int) -> None:
     """A finished study whose rows are drawn."""
-    space = [parameter.as_dict() for parameter in DEFAULT_SPACE]
-    options = asdict(resolve({})) | {"trials": trials, "seeds": seeds, "space": space}
-    arms = [f"{variant}/{BACKBONE}" for variant in VARIANTS]
-    write_spec(folder, {"schema_version": 1, "arms": arms, "options": options})
-    rows, rng = StudyRows(folder, DEFAULT_SPACE), np.random.default_rng(0)
+    options = asdict(resolve({})) | {"trials": trials, "seeds": seeds}
+    options.pop("space")
+    arms = tuple(Arm(variant, BACKBONE) for variant in VARIANTS)
+    study = StudyFolder(LocalPath(folder))
+    Spec(arms, options, DEFAULT_SPACE).write(study)
+    rows, rng = RowWriter(study, DEFAULT_SPACE), np.random.default_rng(0)
     for variant in VARIANTS:
         for number in range(trials):
-            _write_trial(rows, rng, variant, "search", number)
+            _write_trial(rows, rng, variant, Stage.SEARCH, number)
         for seed in range(1, seeds + 1):
-            _write_trial(rows, rng, variant, "confirm", seed)
+            _write_trial(rows, rng, variant, Stage.CONFIRM, seed)
 
 
 def _write_trial(
-    rows: StudyRows, rng: np.random.Generator, variant: str, stage: str, number: int
+    rows: RowWriter, rng: np.random.Generator, variant: str, stage: Stage, number: int
 ) -> None:
-    localizes = PARTS[variant].localizes
-    epochs = EPOCHS if stage == "confirm" else int(rng.choice([1, 3, EPOCHS]))
+    localizes = describe(variant).localizes
+    epochs = EPOCHS if stage == Stage.CONFIRM else int(rng.choice([1, 3, EPOCHS]))
     made = [_predictions(rng, "validation", 150, 30, localizes)]
-    if stage == "confirm":
+    if stage == Stage.CONFIRM:
         made.append(_predictions(rng, "test", 600, 117, localizes))
     auc, box = made[0].metrics()["auc"], 0.5 if localizes else None
     now = datetime.datetime.now(datetime.UTC)
-    row = {
-        "trial_id": f"{variant}-{BACKBONE}-{stage}-{number}", "arm": f"{variant}/{BACKBONE}",
-        "variant": variant, "backbone": BACKBONE, "stage": stage, "number": number,
-        "confirmation": 1, "status": "completed" if epochs == EPOCHS else "pruned",
-        "seed": number, "lr": 10 ** rng.uniform(-4, -1), "epochs": epochs, "best_epoch": epochs,
-        "threshold_scale": rng.uniform(0.5, 2) if localizes else None, "val_auc": auc,
-        "test_auc": made[-1].metrics()["auc"] if stage == "confirm" else None,
-        "started_at": now, "ended_at": now, "seconds": 60.0, "gpus": 1.0,
-    }  # fmt: skip
+    params = {"lr": 10 ** rng.uniform(-4, -1)}
+    if localizes:
+        params["threshold_scale"] = rng.uniform(0.5, 2)
+    row = TrialRow.of(
+        Trial(Arm(variant, BACKBONE), stage, number, number, params),
+        Status.COMPLETED if epochs == EPOCHS else Status.PRUNED,
+        epochs=epochs,
+        best_epoch=epochs,
+        val_auc=auc,
+        test_auc=made[-1].metrics()["auc"] if stage == Stage.CONFIRM else None,
+        started_at=now,
+        ended_at=now,
+        seconds=60.0,
+        gpus=1.0,
+    )
     curve = [
         EpochResult(epoch, 0.01, 0.6, 0.6, auc, box, box, None, None, None, None, 1.0)
         for epoch in range(1, epochs + 1)

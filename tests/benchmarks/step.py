@@ -16,8 +16,9 @@ import torch
 
 from masll import ModelConfig, build_model
 from masll.config import TrainConfig
+from masll.devices import find_device, keep_freed_memory
 from masll.localization import crop_and_resize
-from masll.training import classification_loss, find_device, keep_freed_memory, make_optimizer
+from masll.optimization import classification_loss, make_optimizer
 
 
 def main() -> None:

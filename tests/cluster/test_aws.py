@@ -39,24 +39,40 @@ class Aws:
             (programs / program).symlink_to(HERE / "recorded.sh")
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-            "HOME": str(home), "TMPDIR": str(folder), "RECORD": str(self.record),
+            "HOME": str(home),
+            "TMPDIR": str(folder),
+            "RECORD": str(self.record),
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": f"{HERE / 'only_loopback'}:{ROOT}", "REFUSED": str(self.refused),
-            "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        }  # fmt: skip
+            "PYTHONPATH": f"{HERE / 'only_loopback'}:{ROOT}",
+            "REFUSED": str(self.refused),
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
         self.endpoint = endpoint
         # The one thing that a user must edit: config.yaml names no bucket of anybody's.
         self.config = folder / "config.yaml"
         self.config.write_text(CONFIG.read_text().replace("masll-CHANGE-ME", BUCKET))
 
     def client(self, service: str, region: str = "us-east-1"):
-        return boto3.client(service, region_name=region, endpoint_url=self.endpoint,
-                            aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
 
     def run(self, *command: object) -> subprocess.CompletedProcess:
-        return subprocess.run(list(map(str, command)), cwd=ROOT, env=self.env, text=True,
-                              capture_output=True, timeout=300)  # fmt: skip
+        return subprocess.run(
+            list(map(str, command)),
+            cwd=ROOT,
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=300,
+        )
 
     def setup(self, do: str, *options: object) -> subprocess.CompletedProcess:
         config = () if "--config" in options else ("--config", self.config)
@@ -84,18 +100,30 @@ class Aws:
 def endpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("moto")
     images = folder / "images.json"
-    keys = {"owner_id": "898082745236", "architecture": "x86_64", "virtualization_type": "hvm",
-            "root_device_name": "/dev/sda1", "root_device_type": "ebs", "public": True,
-            "state": "available", "hypervisor": "xen", "image_type": "machine",
-            "image_location": "amazon", "sriov": "simple", "description": ""}  # fmt: skip
+    keys = {
+        "owner_id": "898082745236",
+        "architecture": "x86_64",
+        "virtualization_type": "hvm",
+        "root_device_name": "/dev/sda1",
+        "root_device_type": "ebs",
+        "public": True,
+        "state": "available",
+        "hypervisor": "xen",
+        "image_type": "machine",
+        "image_location": "amazon",
+        "sriov": "simple",
+        "description": "",
+    }
     names = {"ami-0123456789abcdef0": IMAGE, "ami-00000000000000000": IMAGE[:-8] + "20250101"}
     images.write_text(json.dumps([{"ami_id": i, "name": n, **keys} for i, n in names.items()]))
     log = folder / "log"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"],
-        env={**os.environ, "MOTO_AMIS_PATH": str(images), "PYTHONUNBUFFERED": "1"},
-        stdout=log.open("w"), stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"],
+            env={**os.environ, "MOTO_AMIS_PATH": str(images), "PYTHONUNBUFFERED": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
         for _ in range(600):
             if found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text()):
@@ -243,8 +271,9 @@ def test_create_in_another_region_twice_and_a_worker_may_only_use_the_bucket(end
     policy = aws.client("iam").get_role_policy(RoleName="masll-lab-worker", PolicyName="masll-lab")
     statements = policy["PolicyDocument"]["Statement"]
     assert {s["Resource"] for s in statements} == {
-        f"arn:aws:s3:::{BUCKET}-eu", f"arn:aws:s3:::{BUCKET}-eu/*"
-    }  # fmt: skip
+        f"arn:aws:s3:::{BUCKET}-eu",
+        f"arn:aws:s3:::{BUCKET}-eu/*",
+    }
     assert aws.setup("delete").returncode == 0
 
 

@@ -56,8 +56,14 @@ done > {work}/left.log
 
 def missing() -> str:
     """What this machine lacks to play two hosts, or nothing."""
-    programs = {"sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync",
-                "ip": "iproute2", "unshare": "util-linux", "ps": "procps"}  # fmt: skip
+    programs = {
+        "sshd": "openssh-server",
+        "ssh": "openssh-client",
+        "rsync": "rsync",
+        "ip": "iproute2",
+        "unshare": "util-linux",
+        "ps": "procps",
+    }
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     lacking = [package for name, package in programs.items() if not shutil.which(name, path=path)]
     if lacking:
@@ -79,8 +85,9 @@ def make_host(folder: Path, address: str, work: Path) -> None:
     # gives way to other processes, which is kind on a desk and endless on a busy test machine.
     bashrc = "export PYTHONPATH=$HOME/masll-lab RAY_worker_niceness=0\n"
     (folder / "home" / ".bashrc").write_text(bashrc)
-    (folder / "passwd").write_text(f"root:x:0:0:root:{folder}/home:/bin/bash\n"
-                                   "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n")  # fmt: skip
+    (folder / "passwd").write_text(
+        f"root:x:0:0:root:{folder}/home:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n"
+    )
     (folder / "shadow").write_text("root:*:19000:0:99999:7:::\n")
     (folder / "sshd_config").write_text(
         f"ListenAddress {address}\nHostKey {work}/host_key\nAuthorizedKeysFile {work}/key.pub\n"
@@ -125,8 +132,10 @@ def work(tmp_path_factory) -> Path:
     )
     result = subprocess.run(
         [*NAMESPACES, "bash", ROOT / "tests" / "cluster" / "two_hosts.sh", work],
-        capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     logs = "".join(f"\n--- {log.name}\n{log.read_text()[-4000:]}" for log in work.glob("*.log"))
     assert result.returncode == 0, result.stdout + result.stderr + logs
     return work

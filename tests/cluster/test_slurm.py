@@ -37,18 +37,28 @@ def job_folder(folder: Path, **programs: str) -> tuple[Path, dict[str, str]]:
     for name in ("masll", "tuning", "ablations"):
         (project / name).symlink_to(ROOT / name)
     env = {
-        **os.environ, "RECORD": str(folder / "record"), "PYTHONPATH": str(project),
+        **os.environ,
+        "RECORD": str(folder / "record"),
+        "PYTHONPATH": str(project),
         "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "SLURM_SUBMIT_DIR": str(project), "SLURM_JOB_ID": JOB, "SLURM_CPUS_PER_TASK": "1",
-        "SLURM_JOB_NODELIST": "localhost,localhost", "MASLL_CACHE": str(folder / "cache"),
-    }  # fmt: skip
+        "SLURM_SUBMIT_DIR": str(project),
+        "SLURM_JOB_ID": JOB,
+        "SLURM_CPUS_PER_TASK": "1",
+        "SLURM_JOB_NODELIST": "localhost,localhost",
+        "MASLL_CACHE": str(folder / "cache"),
+    }
     return project, env
 
 
 def start(env: dict[str, str], *options: object, within: str = "") -> subprocess.Popen:
     script = ["bash", str(ROOT / "cluster" / "slurm.sh"), *map(str, options)]
-    return subprocess.Popen([*within.split(), *script], env=env, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    return subprocess.Popen(
+        [*within.split(), *script],
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def commands(env: dict[str, str]) -> list[str]:
@@ -131,8 +141,15 @@ def test_a_study_runs_in_a_job(tmp_path):
         '"$@"\nstatus=$?\n'
         f"ps -eo args= | grep -E '[r]aylet|[g]cs_server' > {tmp_path}/left\nexit $status\n"
     )
-    job = start(env, "--data", isic, "--study", tmp_path / "study", *options,
-                within=f"{NAMESPACES} bash {within}")  # fmt: skip
+    job = start(
+        env,
+        "--data",
+        isic,
+        "--study",
+        tmp_path / "study",
+        *options,
+        within=f"{NAMESPACES} bash {within}",
+    )
     output, errors = job.communicate(timeout=540)
     assert job.returncode == 0, output + errors
     trials = pd.read_parquet(tmp_path / "study" / "trials")

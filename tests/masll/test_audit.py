@@ -38,7 +38,9 @@ def reference(mask: np.ndarray, box: list[int]) -> tuple[float, float, float, fl
 
 def test_every_row_is_what_counting_pixels_gives(model, split):
     rows = {row.box: row for row in audit(model, split, scales=[0.8, 1.3])}
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.mean, model.std))
+    mean, std = (
+        torch.tensor(values).view(3, 1, 1) for values in (model.inputs.mean, model.inputs.std)
+    )
     boxes = {"whole frame": [], "centred half": [], "scale 0.8": [], "scale 1.3": []}
     for pixels in split.images.transpose(0, 2, 3, 1):
         image = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255 - mean) / std
@@ -88,26 +90,51 @@ def test_a_scale_that_means_nothing_is_refused(scale):
 @pytest.mark.slow
 def test_the_command_leaves_out_what_is_not_there_on_demand(isic_folder, cache, tmp_path):
     (isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg").unlink()
-    arguments = ("--data", isic_folder, "--backbone", TINY_BACKBONE, "--no-pretrained",
-                 "--image-size", 32, "--scales", 1)  # fmt: skip
+    arguments = (
+        "--data",
+        isic_folder,
+        "--backbone",
+        TINY_BACKBONE,
+        "--no-pretrained",
+        "--image-size",
+        32,
+        "--scales",
+        1,
+    )
     refused = run_module("masll.audit", *arguments, cache=cache)
     assert_one_line_error(refused, "ISIC_0000030", "--partial")
     taken = run_module("masll.audit", *arguments, "--partial", cache=cache)
     assert taken.returncode == 0 and "11 validation images" in taken.stdout, taken.stderr
     (tmp_path / "file").write_text("")
     out = run_module("masll.audit", *arguments, "--out", tmp_path / "file", cache=cache)
-    assert_one_line_error(out, "--out", "is no folder")
+    assert_one_line_error(out, "--out", "is a file")
 
 
 @pytest.mark.slow
 def test_the_command_prints_and_writes_rows_and_a_figure(isic_master, cache, tmp_path):
     result = run_module(
-        "masll.audit", "--data", isic_master, "--backbone", TINY_BACKBONE, "--no-pretrained",
-        "--image-size", 64, "--scales", 0.5, 1, "--out", tmp_path / "audit", cache=cache,
-    )  # fmt: skip
+        "masll.audit",
+        "--data",
+        isic_master,
+        "--backbone",
+        TINY_BACKBONE,
+        "--no-pretrained",
+        "--image-size",
+        64,
+        "--scales",
+        0.5,
+        1,
+        "--out",
+        tmp_path / "audit",
+        cache=cache,
+    )
     assert result.returncode == 0, result.stderr
-    rows = list(csv.DictReader((tmp_path / "audit" / "audit.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "audit" / "audit.csv").read_text().splitlines()))
     assert [row["box"] for row in rows] == [
-        "whole frame", "centred half", "best constant", "scale 0.5", "scale 1",
-    ]  # fmt: skip
+        "whole frame",
+        "centred half",
+        "best constant",
+        "scale 0.5",
+        "scale 1",
+    ]
     assert (tmp_path / "audit" / "audit.png").read_bytes()[:4] == b"\x89PNG"

@@ -12,8 +12,9 @@ from masll import ModelConfig
 from masll.config import TrainConfig
 from masll.cross_validation import CrossValidator, mean_result
 from masll.data import find_source, open_store
-from masll.data.store import pool
-from masll.training import EpochResult, Trainer
+from masll.data.split import pool
+from masll.results import EpochResult
+from masll.training import Trainer
 from tests.support import TINY_BACKBONE
 
 CPU = torch.device("cpu")
@@ -42,8 +43,10 @@ def test_each_fold_is_what_a_trainer_of_the_other_folds_gives(images):
     seen = [validator.run_epoch() for _ in range(2)]
     alone = []
     for fold in range(3):
-        held, rest = (images.select(np.flatnonzero(fold == FOLDS)),
-                      images.select(np.flatnonzero(fold != FOLDS)))  # fmt: skip
+        held, rest = (
+            images.select(np.flatnonzero(fold == FOLDS)),
+            images.select(np.flatnonzero(fold != FOLDS)),
+        )
         trainer = Trainer(*configs(), rest, held, CPU)
         alone.append([trainer.run_epoch() for _ in range(2)])
     for epoch, result in enumerate(seen):
@@ -61,8 +64,9 @@ def test_predictions_are_those_of_the_chosen_epoch_in_the_order_of_the_images(im
     made = validator.best_validation
     assert made.ids == images.ids and (made.labels == images.labels).all()
     assert made.boxes.shape == (36, 4)
-    aucs = [roc_auc_score(made.labels[fold == FOLDS], made.scores[fold == FOLDS])
-            for fold in range(3)]  # fmt: skip
+    aucs = [
+        roc_auc_score(made.labels[fold == FOLDS], made.scores[fold == FOLDS]) for fold in range(3)
+    ]
     assert validator.best.val_auc == pytest.approx(np.mean(aucs), abs=1e-12)
 
 

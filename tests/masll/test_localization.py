@@ -317,3 +317,12 @@ def test_nothing_is_copied_to_the_host(rule):
     assert found.boxes.shape == (3, 4) and found.boxes.dtype == torch.int64
     assert crop_and_resize(images, found.boxes, 32).shape == (3, 3, 32, 32)
     assert resize(images, 16).shape == (3, 3, 16, 16)
+
+
+@pytest.mark.parametrize("source", [64, 512])
+def test_a_crop_under_autocast_is_the_crop_without(source):
+    images = torch.rand(3, 3, source, source)
+    boxes = torch.tensor([[3, 5, source - 7, source // 2], [0, 0, source, source], [1, 1, 4, 5]])
+    plain = crop_and_resize(images, boxes, 32)
+    with torch.autocast("cpu"):
+        assert torch.equal(crop_and_resize(images, boxes, 32), plain)

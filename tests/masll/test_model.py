@@ -1,5 +1,6 @@
 """The variants as a leave-one-out design, and models on disk."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ import timm
 import torch
 
 from masll import VARIANTS, InputError, ModelConfig, build_model, load_model
+from masll.config import BEFORE
+from masll.evaluation import model_cost
 from masll.localization import Localization
 from masll.model import save_model
-from masll.variants import PARTS
+from masll.variants import describe
 from tests.support import TINY_BACKBONE
 
 
@@ -29,7 +32,7 @@ def test_every_variant_classifies_and_localizes(variant, backbone):
     model = build_model(tiny(variant, backbone=backbone)).eval()
     out = model(torch.randn(2, 3, 96, 96))
     assert out.logits.shape == (2, 2)
-    if PARTS[variant].localizes:
+    if describe(variant).localizes:
         assert out.boxes.shape == (2, 4) and out.activation_map.ndim == 3
         assert (out.boxes >= 0).all() and (out.boxes <= 96).all()
         assert (out.boxes[:, 2:] > out.boxes[:, :2]).all()
@@ -39,7 +42,7 @@ def test_every_variant_classifies_and_localizes(variant, backbone):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_has_the_parts_of_its_row_in_the_design(variant):
-    model, parts = build_model(tiny(variant)), PARTS[variant]
+    model, parts = build_model(tiny(variant)), describe(variant)
     width = model.global_branch.channels
     assert (model.local_branch is not None) == parts.localizes
     assert (model.fusion is not None) == parts.gates
@@ -58,7 +61,7 @@ def test_the_baseline_is_the_plain_timm_network():
     torch.testing.assert_close(ours(images).logits, theirs(images))
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if PARTS[v].localizes])
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if describe(v).localizes])
 def test_every_weight_gets_a_gradient(variant):
     model = build_model(tiny(variant))
     out = model(torch.randn(4, 3, 96, 96))
@@ -92,7 +95,43 @@ def test_a_saved_model_predicts_the_same_when_loaded(tmp_path):
     again = load_model(tmp_path / "model")
     images = torch.randn(2, 3, 80, 80)
     assert torch.equal(model(images).logits, again(images).logits)
-    assert again.config == model.config and again.source_size == model.source_size == 128
+    assert again.config == model.config and again.inputs == model.inputs
+    assert model.inputs.source_size == 128
+
+
+def test_a_model_of_an_earlier_version_keeps_the_gate_that_it_was_trained_with(tmp_path):
+    model = build_model(tiny(**BEFORE)).eval()
+    torch.nn.init.normal_(model.fusion.weigh.weight)
+    save_model(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for name in BEFORE:
+        del config[name]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    images = torch.randn(2, 3, 80, 80)
+    assert torch.equal(model(images).logits, load_model(tmp_path)(images).logits)
+
+
+@pytest.mark.parametrize("variant", ["baseline", "gated-fusion"])
+def test_the_cost_counts_each_weight_by_the_places_where_it_is_used(variant):
+    model = build_model(tiny(variant)).eval()
+    counted = 0
+
+    def count(layer, _, output):
+        nonlocal counted
+        places = output[0].numel() // output.shape[1]
+        counted += layer.weight.numel() * (places if layer.weight.ndim == 4 else 1)
+
+    for layer in model.modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+            layer.register_forward_hook(count)
+    side = model.inputs.source_size
+    with torch.no_grad():
+        model(torch.zeros(1, 3, side, side))
+    expected, counted = counted, 0
+    cost = model_cost(model, 1.5)
+    assert cost.multiply_adds == expected
+    assert cost.parameters == sum(p.numel() for p in model.parameters())
+    assert cost.milliseconds == 1.5
 
 
 def test_a_shared_backbone_is_one_set_of_weights_and_saves_once(tmp_path):

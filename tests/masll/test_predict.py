@@ -57,11 +57,12 @@ def test_sixteen_bits_keep_their_relative_brightness(tmp_path, lesion):
 
 def test_pixels_reach_the_model_squashed_and_normalised(model_folder, lesion):
     model = load_model(model_folder)
-    assert model.source_size == 64
+    assert model.inputs.source_size == 64
     wide = lesion.resize((120, 60))
-    batch = as_input([wide, lesion], model)
+    batch = as_input([wide, lesion], model.inputs)
     assert batch.shape == (2, 3, 64, 64)
-    back = batch[0] * torch.tensor(model.std).view(3, 1, 1) + torch.tensor(model.mean).view(3, 1, 1)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.inputs.mean, model.inputs.std))
+    back = batch[0] * std + mean
     squashed = np.asarray(wide.resize((64, 64), Image.Resampling.BICUBIC)) / 255
     np.testing.assert_allclose(back.permute(1, 2, 0).numpy(), squashed, atol=1e-5)
 
@@ -83,9 +84,16 @@ def test_the_command_predicts_what_it_can_and_names_the_rest(tmp_path, model_fol
     files = [tmp_path / name for name in [*bad[:2], *good, *bad[2:]]]
 
     result = run_module(
-        "masll.predict", "--model", model_folder, "--format", "csv", "--figure",
-        tmp_path / "figures", *files, cache=tmp_path,
-    )  # fmt: skip
+        "masll.predict",
+        "--model",
+        model_folder,
+        "--format",
+        "csv",
+        "--figure",
+        tmp_path / "figures",
+        *files,
+        cache=tmp_path,
+    )
     assert result.returncode == 1
     errors = result.stderr.splitlines()
     assert len(errors) == len(bad)

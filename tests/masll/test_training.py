@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -12,14 +13,17 @@ from hypothesis import strategies as st
 
 from masll import VARIANTS, InputError, ModelConfig
 from masll.augment import random_turns, turn
-from masll.config import TrainConfig
+from masll.config import BEFORE, TrainConfig
 from masll.data import find_source, open_store
+from masll.loading import batches
 from masll.model import Output, build_model
-from masll.training import Trainer, balanced_weights, classification_loss, schedule_factor
-from masll.variants import PARTS
+from masll.optimization import balanced_weights, classification_loss, schedule_factor
+from masll.training import Trainer
+from masll.variants import describe
 from tests.support import TINY_BACKBONE
 
 CPU = torch.device("cpu")
+NOTHING = MappingProxyType({})
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +31,10 @@ def store(isic_master, cache):
     return open_store(find_source(str(isic_master)), 64, cache=cache)
 
 
-def make_trainer(store, variant="gated-fusion", **settings) -> Trainer:
-    model = ModelConfig(variant=variant, backbone=TINY_BACKBONE, pretrained=False, image_size=32)
+def make_trainer(store, variant="gated-fusion", model=NOTHING, **settings) -> Trainer:
+    model = ModelConfig(
+        variant=variant, backbone=TINY_BACKBONE, pretrained=False, image_size=32, **model
+    )
     training = TrainConfig(**{"epochs": 3, "batch_size": 8, "lr": 0.01, **settings})
     return Trainer(model, training, store.split("train"), store.split("validation"), CPU)
 
@@ -77,7 +83,7 @@ def test_the_best_epoch_is_the_earliest_of_the_highest_validation_auc(store):
 def test_boxes_are_shares_of_the_image_where_there_is_a_localizer(store):
     for variant in VARIANTS:
         result = make_trainer(store, variant).run_epoch()
-        if PARTS[variant].localizes:
+        if describe(variant).localizes:
             assert 0 < result.box_area <= 1 and 0 <= result.box_fallback_rate <= 1
         else:
             assert result.box_area is None and result.box_fallback_rate is None
@@ -87,6 +93,13 @@ def test_divergence_ends_the_training_and_is_no_error(store):
     trainer = make_trainer(store, lr=1e30, warmup=0.0)
     result = trainer.run_epoch()
     assert math.isnan(result.val_auc) and trainer.done and trainer.best is None
+
+
+@given(st.integers(2, 300), st.integers(1, 40))
+def test_batches_hold_every_image_once_and_are_even_and_of_two_at_least(n, size):
+    sizes = [len(batch) for batch in batches(np.arange(n), size)]
+    assert sum(sizes) == n and max(sizes) - min(sizes) <= 1 and min(sizes) >= 2
+    assert max(sizes) <= max(size, 3) and (size < 3 or len(sizes) == -(-n // size))
 
 
 def test_a_network_learns_what_is_easy_to_see(store):
@@ -149,11 +162,13 @@ def test_bad_settings_are_named(settings, words):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_gate_is_logged_for_the_branches_that_it_weighs(store, variant):
     result = make_trainer(store, variant).run_epoch()
-    parts = PARTS[variant]
+    parts = describe(variant)
     for name, there in (("global", parts.fuses_global), ("local", parts.localizes)):
         mean = getattr(result, f"gate_{name}_mean")
         assert (mean is not None) == (parts.gates and there)
         assert mean is None or 0 < mean < 1
+        spread = getattr(result, f"gate_{name}_image_sd")
+        assert (spread is None) == (mean is None)
 
 
 def test_class_weights_make_both_classes_count_alike():
@@ -177,9 +192,16 @@ def test_the_loss_is_the_cross_entropy_written_out():
 
 def test_options_beyond_the_paper_train_too(store):
     model = ModelConfig(
-        backbone=TINY_BACKBONE, pretrained=False, image_size=32, shared_backbone=True, map_size=8,
-        largest_component=True, box_padding=0.1, min_box_side=0.3, square_box=True,
-    )  # fmt: skip
+        backbone=TINY_BACKBONE,
+        pretrained=False,
+        image_size=32,
+        shared_backbone=True,
+        map_size=8,
+        largest_component=True,
+        box_padding=0.1,
+        min_box_side=0.3,
+        square_box=True,
+    )
     training = TrainConfig(epochs=1, class_weights=True, label_smoothing=0.1, optimizer="adamw")
     splits = store.split("train"), store.split("validation")
     trainer = Trainer(model, training, *splits, CPU)
@@ -189,9 +211,37 @@ def test_options_beyond_the_paper_train_too(store):
     assert math.isfinite(result.train_loss)
 
 
+def test_a_frozen_gate_is_the_mean_of_the_validation_images_whatever_the_image(store):
+    trainer = make_trainer(store)
+    torch.nn.init.normal_(trainer.model.fusion.weigh.weight)
+    trainer.run_epoch()
+    test = store.split("test")
+    model = trainer.model.eval()
+
+    def outputs(split):
+        return model(trainer.loader.images(split, np.arange(len(split))))
+
+    with torch.no_grad():
+        mean = outputs(store.split("validation")).gate.mean(dim=0)
+        features = outputs(test).features
+        gated = (features * mean + features) / 1.5
+        expected = model.classifier(gated).softmax(dim=1)[:, 1]
+    frozen = trainer.predict_frozen(test)
+    assert frozen == pytest.approx(expected.double().numpy(), abs=1e-6)
+    assert np.abs(frozen - trainer.predict(test).scores).max() > 1e-4
+    assert make_trainer(store, "concat-fusion").predict_frozen(test) is None
+
+
+def test_a_gate_that_treats_all_images_alike_has_no_spread_over_them(store):
+    result = make_trainer(store, warmup=0, lr=1e-12).run_epoch()
+    assert result.gate_global_image_sd > 1e-3
+    alike = make_trainer(store, lr=1e-12, model=BEFORE).run_epoch()
+    assert alike.gate_global_image_sd < 1e-6 and alike.gate_local_image_sd < 1e-6
+
+
 # Recorded with torch 2.14.1 on the CPU. A change that is not meant to alter results must not
 # alter these; one that is says so, and records them anew.
-PINNED = {
+PINNED_BEFORE = {
     "baseline": [0.67356, 0.42745, 0.25784, 0.16938],
     "global-only": [0.7394, 0.48489, 0.30287, 0.19452],
     "local-only": [1.45714, 1.08224, 0.70496, 0.55168],
@@ -200,11 +250,21 @@ PINNED = {
 }
 
 
+PINNED = PINNED_BEFORE | {
+    "global-only": [0.74014, 0.49711, 0.31804, 0.20802],
+    "local-only": [1.4512, 1.09108, 0.72099, 0.56241],
+    "gated-fusion": [0.72531, 0.4937, 0.28248, 0.16133],
+}
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_loss_of_the_first_steps_is_what_it_was(variant):
+@pytest.mark.parametrize("gate", [BEFORE, NOTHING], ids=["before", "now"])
+def test_the_loss_of_the_first_steps_is_what_it_was(variant, gate):
     torch.manual_seed(0)
     model = build_model(
-        ModelConfig(variant=variant, backbone=TINY_BACKBONE, pretrained=False, image_size=64)
+        ModelConfig(
+            variant=variant, backbone=TINY_BACKBONE, pretrained=False, image_size=64, **gate
+        )
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     images = torch.randn(8, 3, 96, 96, generator=torch.Generator().manual_seed(1))
@@ -215,7 +275,8 @@ def test_the_loss_of_the_first_steps_is_what_it_was(variant):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses == pytest.approx(PINNED[variant], rel=2e-3)
+    pinned = PINNED_BEFORE if gate else PINNED
+    assert losses == pytest.approx(pinned[variant], rel=2e-3)
 
 
 @given(st.integers(2, 40), st.integers(0, 2**31))

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from masll import VARIANTS
+from masll.common.storage import LocalPath
 from tests.support import ROOT, TINY_BACKBONE
-from tuning.unfinished import Begun, Unfinished
+from tuning.study.folder import StudyFolder
+from tuning.study.unfinished import UnfinishedTrial, UnfinishedTrials
 
 GPUS = {"a": 3, "b": 3, "c": 2}  # of each node
 ASKED = (
@@ -55,26 +57,6 @@ def wait_for(what: str, look, process: subprocess.Popen, seconds: int = 240):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
-@pytest.mark.parametrize(
-    ("ended", "lost"),
-    [
-        ("The actor died because its node has died. Node Id: 92d8\n\tthe actor's node was "
-         "terminated expectedly: received SIGTERM", True),
-        ("The actor 45e1 is unavailable: The actor is temporarily unavailable: RpcError: RPC "
-         "error: Socket closed rpc_code: 14. The task may or may not have been executed on the "
-         "actor.", True),
-        ("The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR "
-         "Worker exit detail: Worker exits with an exit code 1.", False),
-        ("ValueError: its labels", False),
-    ],
-)  # fmt: skip
-def test_a_lost_machine_is_told_from_a_crash_by_what_ray_says(ended, lost):
-    """As Ray said when the node was ended, all of it was killed at once, or the worker alone."""
-    from tuning.engine import _lost_machine
-
-    assert _lost_machine(ended) == lost
-
-
 @pytest.mark.soak
 def test_eight_trials_at_once_on_three_nodes_and_a_lost_node_loses_no_trial(
     cluster, isic_master, cache, tmp_path
@@ -82,16 +64,30 @@ def test_eight_trials_at_once_on_three_nodes_and_a_lost_node_loses_no_trial(
     nodes = {name: add_node(cluster, name, gpus) for name, gpus in GPUS.items()}
     study = tmp_path / "study"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tuning.search", "--data", str(isic_master), "--study", str(study),
-         "--address", cluster.address, *ASKED],
-        cwd=ROOT, env={**os.environ, "MASLL_CACHE": str(cache)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "tuning.search",
+            "--data",
+            str(isic_master),
+            "--study",
+            str(study),
+            "--address",
+            cluster.address,
+            *ASKED,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "MASLL_CACHE": str(cache)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
     everywhere = {f"{name}, GPU {gpu}" for name, gpus in GPUS.items() for gpu in range(gpus)}
 
-    def eight() -> list[Begun]:
-        begun = [one for one in Unfinished(study).all() if one.epochs]
+    def eight() -> list[UnfinishedTrial]:
+        begun = [one for one in UnfinishedTrials(StudyFolder(LocalPath(study))).all() if one.epochs]
         return begun if len(begun) == 8 and {one.where for one in begun} == everywhere else []
 
     begun = wait_for("eight trials at once, each on a GPU of its own", eight, process)

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from masll import InputError
-from masll.data.store import DataOptions
-from masll.training import EpochResult
-from tuning import engine, packing, trainable
+from masll.common.storage import LocalPath
+from masll.data.options import DataOptions
+from masll.results import EpochResult
+from tuning import engine, packing
+from tuning.ledger import Ledger
 from tuning.options import resolve
 from tuning.packing import (
     Measured,
@@ -20,11 +22,27 @@ from tuning.packing import (
     largest_arm,
     measure_packing,
 )
-from tuning.plan import Arm, ArmPlan, StudyPlan
-from tuning.rows import StudyRows
+from tuning.plan import ArmPlan, StudyPlan
 from tuning.slots import Slots
 from tuning.space import DEFAULT_SPACE
-from tuning.trainable import Job, Progress, TrialWorker
+from tuning.study.arm import Arm
+from tuning.study.folder import StudyFolder
+from tuning.study.writer import RowWriter
+from tuning.trainable import REPORT, TrialWorker
+from tuning.trial_report import Node, TrialReport
+from tuning.trial_run import Job
+
+SMALL = resolve(
+    {
+        "variants": ("baseline",),
+        "backbones": ("test_resnet",),
+        "image_size": 32,
+        "source_size": 32,
+        "batch_size": 4,
+        "epochs": 1,
+    }
+)
+RECIPE = SMALL.recipe
 
 
 def measured(speeds: list[float], memory: float):
@@ -63,10 +81,14 @@ def test_a_network_that_does_not_fit_at_all_is_named_as_such():
 
 
 def test_the_largest_arm_is_measured():
-    arms = [Arm("baseline", "test_resnet"), Arm("gated-fusion", "test_resnet"),
-            Arm("baseline", "resnet18"), Arm("global-only", "test_resnet")]  # fmt: skip
-    assert largest_arm(arms, 32) == Arm("baseline", "resnet18")
-    assert largest_arm(arms[:2], 32) == Arm("gated-fusion", "test_resnet")
+    arms = [
+        Arm("baseline", "test_resnet"),
+        Arm("gated-fusion", "test_resnet"),
+        Arm("baseline", "resnet18"),
+        Arm("global-only", "test_resnet"),
+    ]
+    assert largest_arm(arms, RECIPE) == Arm("baseline", "resnet18")
+    assert largest_arm(arms[:2], RECIPE) == Arm("gated-fusion", "test_resnet")
 
 
 class Greedy(TrialWorker):
@@ -84,8 +106,20 @@ class Greedy(TrialWorker):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         self.done += 1
         result = EpochResult(self.done, 0.01, 0.5, 0.5, 0.7, *(None,) * 6, seconds=0.1)
-        progress = Progress([result], True, result, [], 0.1, 0.0, 0.0, "none", "here", "0", 0.0)
-        return {"done": True, trainable.PROGRESS: progress}
+        report = TrialReport(
+            epochs=[result],
+            done=True,
+            best=result,
+            diverged=False,
+            predictions=[],
+            seconds=0.1,
+            earlier_seconds=0.0,
+            images_per_second=0.0,
+            device="none",
+            node=Node("here", "0"),
+            peak_memory_mb=0.0,
+        )
+        return {"done": True, REPORT: report}
 
 
 class Cramped:
@@ -103,6 +137,10 @@ def test_each_word_for_too_little_memory_is_known_and_no_other_failure_is_taken_
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
         "torch.AcceleratorError: CUDA error: out of memory",
         "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(h)`",
+        "RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+        "RuntimeError: cuDNN error: CUDNN_STATUS_INTERNAL_ERROR",
+        "RuntimeError: CUDA driver error: out of memory",
     ):
         assert is_out_of_memory(error)
     assert not is_out_of_memory("RuntimeError: CUDA error: device-side assert triggered")
@@ -112,27 +150,40 @@ def test_each_word_for_too_little_memory_is_known_and_no_other_failure_is_taken_
 def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated(monkeypatch):
     import ray
 
-    ray.init("local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False,
-             object_store_memory=10**8)  # fmt: skip
+    ray.init(
+        "local",
+        num_cpus=4,
+        num_gpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=10**8,
+    )
     try:
-        packed = measure_packing(
-            resolve({"image_size": 32, "source_size": 32, "batch_size": 4}),
-            [Arm("baseline", "test_resnet")],
-            cores=2,
-        )
+        packed = measure_packing(SMALL, cores=2)
         assert 1 <= packed <= 2, "no more than there are cores"
         monkeypatch.setattr(packing, "Probe", Cramped)
         with pytest.raises(InputError, match="does not fit into a GPU's memory"):
-            measure_packing(resolve({}), [Arm("baseline", "test_resnet")], cores=2)
-        plan = StudyPlan([
-            ArmPlan(Arm("baseline", "test_resnet"), DEFAULT_SPACE, trials=6, epochs=1, seeds=0,
-                    seed=0, sampler="random", scheduler="none")
-        ])  # fmt: skip
+            measure_packing(SMALL, cores=2)
+        plan = StudyPlan(
+            [
+                ArmPlan(
+                    Arm("baseline", "test_resnet"),
+                    DEFAULT_SPACE,
+                    trials=6,
+                    epochs=1,
+                    seeds=0,
+                    seed=0,
+                    sampler="random",
+                    scheduler="none",
+                )
+            ]
+        )
         with tempfile.TemporaryDirectory() as folder:
-            job = Job("", None, DataOptions(), "", folder, 1, 1, 32, False, 1)
+            job = Job("", None, DataOptions(), "", folder, RECIPE, 1)
+            study = StudyFolder(LocalPath(folder))
             slots = Slots(4, 1, 0.25, most_gpus=1)
-            engine.run(plan, StudyRows(Path(folder), DEFAULT_SPACE), job, slots,
-                       worker=Greedy, on_finished=lambda *_: None)  # fmt: skip
+            ledger = Ledger(plan, RowWriter(study, DEFAULT_SPACE), slots, on_result=lambda *_: None)
+            engine.run(ledger, job, worker=Greedy)
             rows = pd.read_parquet(Path(folder) / "trials")
     finally:
         ray.shutdown()

@@ -8,13 +8,16 @@ import pytest
 from optuna.trial import TrialState
 
 from masll import VARIANTS
-from tuning.plan import Arm, ArmPlan, Finished, StudyPlan
+from tuning.plan import ArmPlan, StudyPlan
+from tuning.selection import AS_BEFORE, Selection
 from tuning.space import DEFAULT_SPACE
+from tuning.study.arm import Arm
+from tuning.study.trial import Stage, Status, TrialResult
 
 ARMS = [Arm(variant, "resnet18") for variant in VARIANTS]
 
 
-def arm_plan(arm: Arm = ARMS[-1], **settings) -> ArmPlan:
+def arm_plan(arm: Arm = ARMS[-1], confirmations: int = 1, **settings) -> ArmPlan:
     budget = {
         "trials": 6,
         "epochs": 9,
@@ -22,8 +25,11 @@ def arm_plan(arm: Arm = ARMS[-1], **settings) -> ArmPlan:
         "seed": 0,
         "sampler": "tpe",
         "scheduler": "asha",
+        "selection": Selection(finalists=0),
     }
-    return ArmPlan(arm, DEFAULT_SPACE, **{**budget, **settings})
+    plan = ArmPlan(arm, DEFAULT_SPACE, **{**budget, **settings})
+    plan.confirmations = confirmations
+    return plan
 
 
 def study_plan(**settings) -> StudyPlan:
@@ -37,7 +43,7 @@ def planted_auc(trial, epoch: int) -> float:
     return (0.9 - 0.3 * miss) * (1 - 0.3 / epoch)
 
 
-def train(plan: ArmPlan, trial) -> Finished:
+def train(plan: ArmPlan, trial) -> TrialResult:
     """Train without training: report every epoch, stop when told to."""
     curve = {}
     status = "completed"
@@ -47,8 +53,8 @@ def train(plan: ArmPlan, trial) -> Finished:
             status = "pruned"
             break
     best = max(curve.values())
-    ended = Finished.of(trial, status, best, curve)
-    plan.finish(trial, ended)
+    ended = TrialResult(trial, Status(status), best, curve)
+    plan.finish(ended)
     return ended
 
 
@@ -56,7 +62,7 @@ def constant(auc: float, epochs: int) -> dict[int, float]:
     return dict.fromkeys(range(1, epochs + 1), auc)
 
 
-def run_all(plan: StudyPlan, limit: int = 10_000) -> list[Finished]:
+def run_all(plan: StudyPlan, limit: int = 10_000) -> list[TrialResult]:
     done = []
     while len(done) < limit and (trial := plan.next()) is not None:
         done.append(train(plan.arms[trial.arm], trial))
@@ -65,7 +71,7 @@ def run_all(plan: StudyPlan, limit: int = 10_000) -> list[Finished]:
 
 def test_every_arm_gets_the_same_number_of_trials_and_seeds():
     plan = study_plan()
-    counts = Counter((ended.arm, ended.stage) for ended in run_all(plan))
+    counts = Counter((ended.trial.arm, ended.trial.stage) for ended in run_all(plan))
     assert plan.done
     assert all(counts[arm, "search"] == 6 and counts[arm, "confirm"] == 2 for arm in ARMS)
 
@@ -74,7 +80,7 @@ def test_the_paper_s_setting_is_the_first_trial_of_every_arm():
     plan = study_plan()
     for _ in ARMS:
         trial = plan.next()
-        assert trial.number == 0 and trial.stage == "search" and trial.params["lr"] == 0.005
+        assert trial.number == 0 and trial.stage == Stage.SEARCH and trial.params["lr"] == 0.005
         if trial.arm.localizes:
             assert trial.params["threshold_scale"] == 1.0
         else:
@@ -83,7 +89,7 @@ def test_the_paper_s_setting_is_the_first_trial_of_every_arm():
 
 def test_arms_take_turns_so_that_a_study_cut_short_is_fair():
     for limit in (5, 8, 13, 21):
-        counts = Counter(ended.arm for ended in run_all(study_plan(), limit))
+        counts = Counter(ended.trial.arm for ended in run_all(study_plan(), limit))
         assert max(counts.values()) - min(counts.get(arm, 0) for arm in ARMS) <= 1
 
 
@@ -95,7 +101,7 @@ def test_an_arm_confirms_as_soon_as_its_own_search_is_done():
     assert plan.next() is None
     train(plan, second)
     confirm = plan.next()
-    assert confirm.stage == "confirm" and confirm.params == plan.best.params
+    assert confirm.stage == "confirm" and confirm.params == plan.best.trial.params
     assert confirm.seed != first.seed == second.seed
 
 
@@ -111,8 +117,8 @@ def test_a_trial_below_the_best_third_of_its_rung_is_stopped_and_told_as_pruned(
     good, bad = plan.next(), plan.next()
     assert not plan.report(good, {1: 0.8})
     assert plan.report(bad, {1: 0.6})
-    plan.finish(bad, Finished.of(bad, "pruned", 0.6, {1: 0.6}))
-    told = plan.study.trials[1]
+    plan.finish(TrialResult(bad, Status.PRUNED, 0.6, {1: 0.6}))
+    told = plan.search.study.trials[1]
     assert told.state == TrialState.PRUNED and told.intermediate_values == {1: 0.6}
 
 
@@ -124,6 +130,17 @@ def test_trials_are_judged_after_a_ninth_and_a_third_of_their_epochs(epochs, run
         assert not plan.report(good, constant(0.8, epoch))
     stops = [epoch for epoch in range(1, epochs + 1) if plan.report(bad, constant(0.6, epoch))]
     assert stops == rungs
+
+
+def test_the_default_setting_is_never_stopped_and_others_are_judged_by_it():
+    plan = arm_plan(trials=2)
+    default, better = plan.next(), plan.next()
+    assert not any(plan.report(better, constant(0.8, epoch)) for epoch in (1, 2, 3))
+    assert not any(plan.report(default, constant(0.6, epoch)) for epoch in (1, 2, 3, 4))
+    as_before = arm_plan(trials=2, selection=AS_BEFORE)
+    default, better = as_before.next(), as_before.next()
+    assert not as_before.report(better, {1: 0.8})
+    assert as_before.report(default, {1: 0.6}), "studies of before go on as they began"
 
 
 def test_confirm_trials_are_never_stopped():
@@ -142,12 +159,12 @@ def test_no_scheduler_stops_nothing():
 def test_a_crash_is_told_as_a_failure_and_a_divergence_as_a_bad_result():
     plan = arm_plan()
     crashed, diverged = plan.next(), plan.next()
-    plan.finish(crashed, Finished.of(crashed, "failed", None, {}))
+    plan.finish(TrialResult(crashed, Status.FAILED, None, {}))
     assert not plan.report(diverged, {1: math.nan})
-    plan.finish(diverged, Finished.of(diverged, "completed", None, {1: math.nan}))
-    states = [trial.state for trial in plan.study.trials]
+    plan.finish(TrialResult(diverged, Status.COMPLETED, None, {1: math.nan}))
+    states = [trial.state for trial in plan.search.study.trials]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
-    assert plan.study.trials[1].value == 0.0
+    assert plan.search.study.trials[1].value == 0.0
     assert plan.best is None
 
 
@@ -155,7 +172,7 @@ def test_an_arm_of_which_nothing_can_be_used_ends_without_confirmation():
     plan = arm_plan(trials=2)
     for _ in range(2):
         trial = plan.next()
-        plan.finish(trial, Finished.of(trial, "failed", None, {}))
+        plan.finish(TrialResult(trial, Status.FAILED, None, {}))
     assert plan.next() is None and plan.done
 
 
@@ -163,7 +180,7 @@ def test_a_completed_trial_is_confirmed_before_a_better_one_that_was_stopped():
     plan = arm_plan(trials=2)
     for status, auc in [("completed", 0.7), ("pruned", 0.8)]:
         trial = plan.next()
-        plan.finish(trial, Finished.of(trial, status, auc, {1: auc}))
+        plan.finish(TrialResult(trial, Status(status), auc, {1: auc}))
     assert plan.best.val_auc == 0.7
 
 
@@ -173,7 +190,7 @@ def test_a_study_resumed_from_its_rows_has_the_same_trials_as_an_undisturbed_one
     first = run_all(study_plan(), cut)
     resumed = study_plan()
     for ended in first:
-        resumed.arms[ended.arm].replay(ended)
+        resumed.arms[ended.trial.arm].replay(ended)
     rest = run_all(resumed)
     assert resumed.done
     assert first + rest == undisturbed  # with one slot even the hyperparameters agree
@@ -185,8 +202,8 @@ def test_a_replayed_study_looks_to_optuna_like_the_one_that_ran():
     replayed = arm_plan()
     for one in ended:
         replayed.replay(one)
-    assert {t.state for t in plan.study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
-    for ours, theirs in zip(plan.study.trials, replayed.study.trials, strict=True):
+    assert {t.state for t in plan.search.study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for ours, theirs in zip(plan.search.study.trials, replayed.search.study.trials, strict=True):
         assert ours.params == theirs.params and ours.state == theirs.state
         assert ours.intermediate_values == theirs.intermediate_values
         rungs = [{k: v for k, v in t.system_attrs.items() if "rung" in k} for t in (ours, theirs)]
@@ -211,15 +228,15 @@ def test_seeds_added_later_are_confirmed_with_the_same_hyperparameters():
         more.replay(one)
     while (trial := more.next()).stage == "search":
         train(more, trial)
-    assert more.best.number != 0, "a longer search has found something better"
-    assert trial.params == ended[1].params, "but the test set was opened with these"
+    assert more.best.trial.number != 0, "a longer search has found something better"
+    assert trial.params == ended[1].trial.params, "but the test set was opened with these"
 
 
 def test_ending_the_search_confirms_what_there_is():
     plan = study_plan()
     run_all(plan, 7)
     plan.end_search()
-    assert {ended.stage for ended in run_all(plan)} == {"confirm"} and plan.done
+    assert {ended.trial.stage for ended in run_all(plan)} == {"confirm"} and plan.done
 
 
 def test_an_interrupted_trial_goes_on_before_anything_else_with_its_hyperparameters():
@@ -230,14 +247,14 @@ def test_an_interrupted_trial_goes_on_before_anything_else_with_its_hyperparamet
         plan.arms[trial.arm].report(trial, constant(0.7, 2))
     resumed = study_plan()
     for of_arm in plan.arms.values():
-        for ended in of_arm.finished:
-            resumed.arms[ended.arm].replay(ended)
+        for ended in of_arm.results:
+            resumed.arms[ended.trial.arm].replay(ended)
     for trial in running:
         resumed.arms[trial.arm].resume(trial)
     assert {t.trial_id: t for t in (resumed.next() for _ in range(3))} == {
         t.trial_id: t for t in running
     }
-    states = [t.state for t in resumed.arms[running[0].arm].study.trials]
+    states = [t.state for t in resumed.arms[running[0].arm].search.study.trials]
     assert states.count(TrialState.RUNNING) == 1
 
 
@@ -258,7 +275,7 @@ def test_a_crashed_trial_goes_on_where_optuna_left_it():
     plan.interrupt(trial)
     assert not plan.done and plan.next() is trial and plan.next() is None
     plan.report(trial, {1: 0.7, 2: 0.8})
-    (told,) = plan.study.trials
+    (told,) = plan.search.study.trials
     assert told.intermediate_values == {1: 0.7, 2: 0.8}
 
 
@@ -273,18 +290,18 @@ def test_the_test_set_is_opened_again_only_on_demand_and_for_something_better():
             more.replay(one)
         return more
 
-    assert {run.stage for run in run_arm(longer(1))} == {"search"}
+    assert {run.trial.stage for run in run_arm(longer(1))} == {"search"}
     again = longer(2)
-    confirmed = [run for run in run_arm(again) if run.stage == "confirm"]
-    assert [(run.confirmation, run.number) for run in confirmed] == [(2, 0), (2, 1)]
-    assert confirmed[0].params == again.best.params != ended[1].params
+    confirmed = [run for run in run_arm(again) if run.trial.stage == "confirm"]
+    assert [(run.trial.confirmation, run.trial.number) for run in confirmed] == [(2, 0), (2, 1)]
+    assert confirmed[0].trial.params == again.best.trial.params != ended[1].trial.params
     nothing_better = arm_plan(trials=1, seeds=2, confirmations=2)
     for one in ended:
         nothing_better.replay(one)
     assert nothing_better.next() is None and nothing_better.done
 
 
-def run_arm(plan: ArmPlan) -> list[Finished]:
+def run_arm(plan: ArmPlan) -> list[TrialResult]:
     return run_all(StudyPlan([plan]))
 
 
@@ -303,7 +320,7 @@ def test_each_arm_finds_its_own_optimum_within_the_budget_and_beats_random_searc
         while (trial := plan.next()) is not None:
             curve = {1: auc(trial.params)}
             plan.report(trial, curve)
-            plan.finish(trial, Finished.of(trial, "completed", curve[1], curve))
+            plan.finish(TrialResult(trial, Status.COMPLETED, curve[1], curve))
         return plan.best.val_auc
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

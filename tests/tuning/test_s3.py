@@ -15,12 +15,15 @@ import pytest
 
 from ablations import report
 from masll import InputError, load_model, predict
-from masll.places import file_system, place
+from masll.common.storage import any_path
+from masll.common.storage.s3 import file_system
 from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error
 from tuning import search, status
-from tuning.cases import Cases, read_cases, write_folds
-from tuning.lease import lease_holder
-from tuning.unfinished import Unfinished
+from tuning.images import StudyImages, read_images, write_folds
+from tuning.study.folder import StudyFolder
+from tuning.study.lock import holder
+from tuning.study.spec import DataRecord, Spec
+from tuning.study.unfinished import UnfinishedTrials
 
 VARIANTS = ("baseline", "gated-fusion")
 SMALL = (
@@ -50,9 +53,13 @@ class Machine:
 
     def start(self, module: str, *arguments: object) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, arguments)], cwd=self.folder,
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     @contextlib.contextmanager
     def search(self, *arguments: object) -> Iterator[subprocess.Popen]:
@@ -86,7 +93,7 @@ def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one
 ):
     s3.make_bucket("lab")
     s3.put_folder(isic_master, "lab/isic")
-    study = place("s3://lab/studies/small")
+    study = any_path("s3://lab/studies/small")
     first, second = Machine(tmp_path / "first"), Machine(tmp_path / "second")
     with first.search("--study", study, "--data", "s3://lab/isic", *SMALL) as process:
         wait_for_trials(study, 1, process)
@@ -99,13 +106,13 @@ def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one
     looked = second.run("tuning.status", study)
     assert looked.returncode == 0 and "stopped; go on with --resume" in looked.stdout
     ended = {path.stem for path in kept}
-    for begun in Unfinished(study).all():
+    for begun in UnfinishedTrials(StudyFolder(study)).all():
         there = begun.trial.trial_id not in ended
         line = f"{begun.trial.trial_id}: {begun.epochs} of 3 epochs"
         assert (line in looked.stdout) == there, "what has ended is not shown as unfinished"
 
     with second.search("--study", study, "--resume") as process:
-        while lease_holder(study) is None:
+        while holder(StudyFolder(study)) is None:
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         os.kill(process.pid, signal.SIGSTOP)
@@ -174,8 +181,8 @@ def test_what_is_wrong_with_the_place_is_told_before_anything_starts(s3, tmp_pat
 
 def test_folds_are_read_back_from_either_kind_of_place(s3, tmp_path):
     s3.make_bucket("folds")
-    spec = {"data": {"left_out": {"c": ["d"]}}, "options": {"validation": "cv5"}}
-    cases = Cases({"c": ["d"]}, {"a": 0, "b, or so": 4})
-    for folder in (place("s3://folds/study"), tmp_path):
-        write_folds(folder, cases)
-        assert read_cases(folder, spec) == cases
+    spec = Spec(options={"validation": "cv5"}, data=DataRecord(left_out={"c": ["d"]}))
+    images = StudyImages({"c": ["d"]}, {"a": 0, "b, or so": 4})
+    for folder in map(StudyFolder, (any_path("s3://folds/study"), any_path(tmp_path))):
+        write_folds(folder, images)
+        assert read_images(folder, spec) == images

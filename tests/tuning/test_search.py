@@ -1,14 +1,6 @@
 """The command itself: real Ray, real files, real Parquet, on a small ISIC 2017 folder."""
 
-import contextlib
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,56 +10,12 @@ from sklearn.metrics import roc_auc_score
 
 from masll import VARIANTS, InputError, load_model
 from masll.data import find_source
-from tests.support import COUNTS, ROOT, TINY_BACKBONE, assert_one_line_error, run_module
-from tuning.unfinished import Unfinished, load_checkpoint
-
-SMALL = (
-    f"--backbones {TINY_BACKBONE} --no-pretrained --image-size 32 --source-size 48 "
-    "--trials 2 --epochs 2 --seeds 2 --batch-size 8 --num-gpus 0"
-).split()
-
-
-def search(cache: Path, *arguments: object):
-    return run_module("tuning.search", *arguments, cache=cache)
-
-
-def start_search(cache: Path, *arguments: object) -> subprocess.Popen:
-    """In a process group of its own, so that a signal reaches nothing else."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tuning.search", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "MASLL_CACHE": str(cache)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for_trials(study: Path, count: int, process: subprocess.Popen) -> set[str]:
-    """Wait until so many trials have ended, and name them."""
-    for _ in range(1200):
-        done = {path.stem for path in (study / "trials").glob("*.parquet")}
-        if len(done) >= count:
-            return done
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    raise AssertionError(f"no {count} trials in two minutes")
-
-
-def trial_ids(study: Path) -> list[str]:
-    return sorted(pd.read_parquet(study / "trials")["trial_id"])
-
-
-def trial_ids_if_any(study: Path) -> list[str]:
-    return trial_ids(study) if (study / "trials").exists() else []
-
-
-EXPECTED_IDS = sorted(
-    f"{variant}.{TINY_BACKBONE}.{stage}.{number:04d}"
-    for variant in VARIANTS
-    for stage in ("search", "confirm")
-    for number in range(2)
+from tests.support import COUNTS, TINY_BACKBONE, assert_one_line_error
+from tests.tuning.searches import (
+    EXPECTED_IDS,
+    SMALL,
+    search,
+    trial_ids,
 )
 
 
@@ -134,13 +82,16 @@ def test_a_confirmed_model_can_be_loaded_and_predicts_its_rows(finished, isic_ma
     model = load_model(study / "models" / "gated-fusion" / TINY_BACKBONE / "seed-1")
     predictions = pd.read_parquet(study / "predictions")
     row = predictions[
-        (predictions["split"] == "test") & (predictions["seed"] == 1)
+        (predictions["split"] == "test")
+        & (predictions["seed"] == 1)
         & (predictions["arm"] == f"gated-fusion/{TINY_BACKBONE}")
-    ].iloc[3]  # fmt: skip
+    ].iloc[3]
     source = find_source(str(isic_master))
     record = next(r for r in source.records if r.image_id == row["image_id"])
     pixels = torch.from_numpy(source.read(record, 48).image.copy()).permute(2, 0, 1)[None] / 255
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.mean, model.std))
+    mean, std = (
+        torch.tensor(values).view(3, 1, 1) for values in (model.inputs.mean, model.inputs.std)
+    )
     with torch.inference_mode():
         out = model((pixels - mean) / std)
     assert float(out.logits.softmax(1)[0, 1]) == pytest.approx(row["score"], abs=1e-4)
@@ -196,153 +147,33 @@ def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questio
     assert_one_line_error(search(cache, "--confirm-again"), "--confirm-again", "--resume")
 
 
-@pytest.mark.slow
-def test_a_killed_study_resumes_to_the_trials_of_an_undisturbed_one(isic_master, cache, tmp_path):
-    study = tmp_path / "study"
-    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL)
-    wait_for_trials(study, 5, process)
-    process.kill()
-    process.communicate()
-    kept = {path: path.read_bytes() for path in (study / "trials").glob("*.parquet")}
-    looked = run_module("tuning.status", study, cache=cache)
-    assert looked.returncode == 0 and "stopped; go on with --resume" in looked.stdout
-    ended = {path.stem for path in kept}
-    for begun in Unfinished(study).all():
-        line = f"{begun.trial.trial_id}: {begun.epochs} of 2 epochs"
-        assert (line in looked.stdout) == (begun.trial.trial_id not in ended)
-
-    result = search(cache, "--study", study, "--resume")
-    assert result.returncode == 0, result.stderr
-    assert trial_ids(study) == EXPECTED_IDS
-    assert all(path.read_bytes() == content for path, content in kept.items())
-    assert not any((study / "running").iterdir())
-
-
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(isic_master, cache, tmp_path):
-    study = tmp_path / "study"
-    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL)
-    done = wait_for_trials(study, 3, process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, (output, errors)
-    assert f"--study {study} --resume" in output.replace("\n", "") and "Traceback" not in errors
-    assert done <= set(trial_ids(study))
-
-
-LONG = [
-    "--variants",
-    "baseline",
-    "concat-fusion",
-    "--epochs",
-    "50",
-    "--trials",
-    "1",
-    "--seeds",
-    "1",
-    "--scheduler",
-    "none",
-]
-
-
-def wait_for_epochs(study: Path, epochs: int, process: subprocess.Popen) -> list[str]:
-    """Wait until every slot runs a trial that has done so many epochs, and name these."""
-    for _ in range(1200):
-        begun = [one for one in Unfinished(study).all() if one.epochs >= epochs]
-        if len(begun) == 2:
-            return [one.trial.trial_id for one in begun]
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("no two trials at work within a minute")
-
-
-def descendants(pid: int, *names: str) -> list[int]:
-    """Processes that `pid` has started, however indirectly, with one of the names."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if any(name in command for name in names) and pid in ancestors(int(folder.name)):
-                found.append(int(folder.name))
-    return found
-
-
-def ancestors(pid: int) -> list[int]:
-    found = []
-    while pid > 1:
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        found.append(pid)
-    return found
-
-
-@pytest.mark.soak
-def test_a_trial_of_a_killed_worker_goes_on_from_its_last_epoch(isic_master, cache, tmp_path):
-    study = tmp_path / "study"
-    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
-    names = wait_for_epochs(study, 3, process)
-    before = {name: load_checkpoint(study / "running" / f"{name}.pt").epochs for name in names}
-    workers = descendants(process.pid, "ray::ResourceTrainable", "ray::TrialWorker")
-    assert len(workers) == 2
-    for worker in workers:
-        os.kill(worker, signal.SIGKILL)
-    second = search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
-    assert_one_line_error(second, str(study), f"held by process {process.pid} on", "wait")
-    assert_one_line_error(search(cache, "--study", study, "--resume"), f"process {process.pid}")
-    looked = run_module("tuning.status", study, cache=cache)
-    assert looked.returncode == 0 and f"runs: process {process.pid}" in looked.stdout
-
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    trials = pd.read_parquet(study / "trials").set_index("trial_id")
-    epochs = pd.read_parquet(study / "epochs")
-    assert len(trials) == 4 and set(trials["status"]) == {"completed"}
-    for name, done in before.items():
-        # The second, where Ray on a busy machine has not heard yet how the worker ended.
-        assert trials.loc[name, ["crashes", "preemptions"]].sum() == 1
-        rows = epochs[epochs["trial_id"] == name].sort_values("epoch")
-        assert list(rows["epoch"]) == list(range(1, 51))
-        # Trained once only: even the times are those of before.
-        assert list(rows["seconds"][: len(done)]) == [epoch.seconds for epoch in done]
-    assert not any((study / "running").iterdir())
-
-
-@pytest.mark.slow
-def test_a_trial_that_always_crashes_fails_with_its_error_and_the_rest_goes_on(
-    isic_master, cache, tmp_path
-):
-    # A batch of one image, whose map is one cell, is too little for batch normalisation.
-    space = tmp_path / "space.toml"
-    space.write_text(
-        '[batch_size]\ntype = "choice"\nchoices = [1]\ndefault = 1\nvariants = ["baseline"]\n'
-    )
-    study = tmp_path / "study"
-    result = search(
-        cache, "--data", isic_master, "--study", study, *SMALL, "--space", space,
-        "--variants", "baseline", "global-only", "--trials", 1,
-    )  # fmt: skip
-    assert result.returncode == 1, result.stderr
-    assert "baseline/test_resnet: 1 search" in result.stderr and "failed" in result.stderr
-    trials = pd.read_parquet(study / "trials").set_index("arm")
-    failed = trials.loc["baseline/test_resnet"]
-    assert (failed["status"], failed["crashes"]) == ("failed", 3)
-    assert "Expected more than 1 value per channel" in failed["error"]
-    others = trials.loc["global-only/test_resnet"]
-    assert len(others) == 3 and set(others["status"]) == {"completed"}
-
-
 @pytest.mark.soak
 def test_one_seed_and_one_slot_give_the_same_figures_twice(isic_master, cache, tmp_path):
     def figures(name: str) -> list[pd.DataFrame]:
         study = tmp_path / name
         result = search(
-            cache, "--data", isic_master, "--study", study, *SMALL, "--cpus-per-trial", 2,
-            "--variants", "global-only", "gated-fusion", "--epochs", 3, "--trials", 3,
-        )  # fmt: skip
+            cache,
+            "--data",
+            isic_master,
+            "--study",
+            study,
+            *SMALL,
+            "--cpus-per-trial",
+            2,
+            "--variants",
+            "global-only",
+            "gated-fusion",
+            "--epochs",
+            3,
+            "--trials",
+            3,
+        )
         assert result.returncode == 0, result.stderr
         assert "1 at once" in result.stdout
-        timing = ["started_at", "ended_at", "seconds", "images_per_second", "peak_memory_mb"]
+        measured = {"started_at", "ended_at", "seconds", "milliseconds"}
+        measured |= {"images_per_second", "peak_memory_mb"}
         return [
-            pd.read_parquet(study / kind).drop(columns=timing, errors="ignore")
+            pd.read_parquet(study / kind).drop(columns=measured, errors="ignore")
             for kind in ("trials", "epochs", "predictions")
         ]
 
@@ -386,77 +217,6 @@ def test_folds_and_leaks_are_recorded_kept_to_and_judge_the_search(isic_folder, 
     assert (confirmed.groupby(["trial_id", "split"]).size() == 12).all()
 
 
-def start_resumed(cache: Path, study: Path, *arguments: object) -> subprocess.Popen:
-    begun = (study / "spec.json").exists()
-    return start_search(cache, "--study", study, *(["--resume"] if begun else arguments))
-
-
-@pytest.mark.soak
-def test_ten_kills_of_the_driver_at_random_moments_lose_and_repeat_nothing(
-    isic_master, cache, tmp_path
-):
-    study = tmp_path / "study"
-    arguments = ["--data", isic_master, *SMALL, "--epochs", 12]
-    draws = random.Random(5)
-    ended: dict[str, bytes] = {}
-    for _ in range(10):
-        process = start_resumed(cache, study, *arguments)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(draws.uniform(5, 16))
-        process.kill()
-        process.communicate()
-        for path in (study / "trials").glob("*.parquet"):
-            content = path.read_bytes()
-            assert ended.setdefault(path.stem, content) == content, "nothing finished is repeated"
-    process = start_resumed(cache, study, *arguments)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    trials = pd.read_parquet(study / "trials").set_index("trial_id")
-    assert sorted(trials.index) == EXPECTED_IDS
-    assert all((study / "trials" / f"{name}.parquet").read_bytes() == ended[name] for name in ended)
-    epochs = pd.read_parquet(study / "epochs")
-    assert not epochs.duplicated(["trial_id", "epoch"]).any()
-    assert (epochs.groupby("trial_id")["epoch"].max() == trials["epochs"]).all()
-    assert (epochs.groupby("trial_id").size() == trials["epochs"]).all()
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("stopped_by", ["raylet/raylet", "gcs/gcs_server", "Ctrl-C"])
-def test_when_ray_itself_dies_or_is_stopped_the_study_goes_on_where_it_was(
-    isic_master, cache, tmp_path, stopped_by
-):
-    study = tmp_path / "study"
-    # A worker works on without Ray: its trial must be longer than Ray takes to miss a process.
-    slow = ["--image-size", 128, "--source-size", 128, "--epochs", 100]
-    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG, *slow)
-    wait_for_epochs(study, 3, process)
-    if stopped_by == "Ctrl-C":
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        (killed,) = descendants(process.pid, f"/ray/core/src/ray/{stopped_by}")
-        os.kill(killed, signal.SIGKILL)
-    output, _ = process.communicate(timeout=180)
-    assert process.returncode == (130 if stopped_by == "Ctrl-C" else 1)
-    if stopped_by.startswith("raylet"):
-        assert "Ray has died" in output and "--resume" in output
-    ended = {path: path.read_bytes() for path in (study / "trials").glob("*.parquet")}
-    before = {one.trial.trial_id: one.epochs for one in Unfinished(study).all()}
-    assert before, "some trial was cut off"
-    seconds = {
-        name: [epoch.seconds for epoch in load_checkpoint(study / "running" / f"{name}.pt").epochs]
-        for name in before
-    }
-    result = search(cache, "--study", study, "--resume")
-    assert result.returncode == 0, result.stderr
-    assert all(path.read_bytes() == content for path, content in ended.items())
-    epochs = pd.read_parquet(study / "epochs")
-    for name, done in seconds.items():
-        assert len(done) >= 3
-        rows = epochs[epochs["trial_id"] == name].sort_values("epoch")
-        assert list(rows["epoch"]) == list(range(1, 101))
-        assert list(rows["seconds"][: len(done)]) == done
-
-
 @pytest.mark.slow
 def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, monkeypatch, capsys):
     from tuning.search import main
@@ -492,7 +252,7 @@ def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, monkeyp
     refused("--address", "somewhere", words=["--address somewhere", "host:port"])
     (tmp_path / "file").write_text("")
     refused("--study", tmp_path / "file", words=["is a file"])
-    refused("--study", tmp_path / "file" / "x", words=["Not a directory"])
+    refused("--study", tmp_path / "file" / "x", words=["below a file"])
     image = isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg"
     content = image.read_bytes()
     image.write_bytes(content[:500])
@@ -518,7 +278,10 @@ def test_a_dry_run_shows_the_plan_and_writes_no_study(isic_master, cache, tmp_pa
     result = search(cache, "--data", isic_master, "--study", study, *SMALL, "--dry-run")
     assert result.returncode == 0 and not study.exists()
     assert "5 arms, 10 search and 10 confirm trials" in result.stdout
-    assert "threshold_scale 0.5 to 2" in " ".join(result.stdout.replace("│", " ").split())
+    printed = " ".join(result.stdout.replace("│", " ").split())
+    assert "threshold_scale 0.5 to 2" in printed
+    assert "finds four times in five, with 2 seeds and 12 test images, 3 melanoma" in printed
+    assert "the whole of MASLL" in printed and "Assumed: AUC 0.800" in printed
 
 
 @pytest.mark.slow

@@ -34,10 +34,10 @@ def test_a_trial_is_never_cut_over_two_gpus():
 
 def test_num_gpus_is_what_a_cluster_may_grow_to():
     slots = find_slots(asked(address="auto", num_gpus=8), [Machine(cpus=8, gpus=0)])
-    assert slots.count == 8 and slots.there([Machine(8, 0)]) == 0
+    assert slots.count == 8 and slots.available([Machine(8, 0)]) == 0
     grown = [Machine(8, 0), Machine(8, 2), Machine(8, 4)]
-    assert slots.there(grown) == 6
-    assert slots.there([*grown, Machine(64, 8)]) == 8, "not more than asked for"
+    assert slots.available(grown) == 6
+    assert slots.available([*grown, Machine(64, 8)]) == 8, "not more than asked for"
 
 
 def test_cores_of_a_trial_fit_the_machine_with_fewest_for_each_gpu():

@@ -4,7 +4,12 @@ import pytest
 
 from masll import InputError, ModelConfig
 from masll.config import TrainConfig
-from tuning.space import DEFAULT_SPACE, load_space, of_variant, split_params
+from tuning.recipe import Recipe
+from tuning.space import DEFAULT_SPACE, load_space
+from tuning.study.arm import Arm
+from tuning.study.space import of_variant
+
+PAPER = Recipe(epochs=100, batch_size=15, image_size=256, source_size=512, pretrained=True)
 
 
 @pytest.fixture
@@ -26,7 +31,8 @@ def test_the_default_space_is_the_design_s():
 
 
 def test_a_file_changes_and_adds_parameters(write):
-    space = load_space(write("""
+    space = load_space(
+        write("""
         [lr]
         low = 0.001
         [optimizer]
@@ -40,20 +46,28 @@ def test_a_file_changes_and_adds_parameters(write):
         type = "int"
         low = 8
         high = 32
-    """))  # fmt: skip
+    """)
+    )
     names = {p.name: p for p in space}
     assert list(names) == ["lr", "threshold_scale", "optimizer", "warmup", "batch_size"]
     assert (names["lr"].low, names["lr"].high, names["lr"].log) == (0.001, 0.1, True)
     assert [p.name for p in of_variant(space, "gated-fusion")] == [
-        "lr", "threshold_scale", "optimizer", "batch_size",
-    ]  # fmt: skip
+        "lr",
+        "threshold_scale",
+        "optimizer",
+        "batch_size",
+    ]
     assert [p.name for p in of_variant(space, "baseline")] == [
-        "lr", "optimizer", "warmup", "batch_size",
-    ]  # fmt: skip
+        "lr",
+        "optimizer",
+        "warmup",
+        "batch_size",
+    ]
 
 
 def test_every_option_beyond_the_paper_can_be_searched(write):
-    space = load_space(write("""
+    space = load_space(
+        write("""
         [shared_backbone]
         type = "choice"
         choices = [false, true]
@@ -78,20 +92,21 @@ def test_every_option_beyond_the_paper_can_be_searched(write):
         [class_weights]
         type = "choice"
         choices = [false, true]
-    """))  # fmt: skip
+    """)
+    )
     for_gated = {p.name: p.default for p in of_variant(space, "gated-fusion")}
     assert len(for_gated) == 10
-    model, training = split_params(for_gated)
-    assert ModelConfig(**model) == ModelConfig() and TrainConfig(**training) == TrainConfig()
+    model, training = PAPER.configs(Arm("gated-fusion", "resnet18"), for_gated)
+    assert model == ModelConfig(backbone="resnet18") and training == TrainConfig()
     for_baseline = [p.name for p in of_variant(space, "baseline")]
     assert for_baseline == ["lr", "label_smoothing", "class_weights"]
 
 
 def test_parameters_go_to_the_model_or_to_the_training():
-    assert split_params({"lr": 0.1, "threshold_scale": 1.0, "optimizer": "sgd"}) == (
-        {"threshold_scale": 1.0},
-        {"lr": 0.1, "optimizer": "sgd"},
-    )
+    params = {"lr": 0.1, "threshold_scale": 1.5, "optimizer": "adamw", "batch_size": 8}
+    model, training = PAPER.configs(Arm("baseline", "resnet18"), params, seed=3)
+    assert model == ModelConfig("baseline", "resnet18", threshold_scale=1.5)
+    assert training == TrainConfig(lr=0.1, optimizer="adamw", batch_size=8, seed=3)
 
 
 @pytest.mark.parametrize(

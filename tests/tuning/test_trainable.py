@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from masll.common.errors import InputError
 from masll.data import ImageStore, find_source, open_store
-from masll.data.store import DataOptions
-from masll.errors import InputError
+from masll.data.options import DataOptions
 from tests.support import TINY_BACKBONE
-from tuning.plan import Arm, Trial
-from tuning.trainable import PROGRESS, Job, Progress, TrialWorker
+from tuning.recipe import Recipe
+from tuning.study.arm import Arm
+from tuning.study.trial import Stage, Trial
+from tuning.trainable import REPORT, TrialWorker
+from tuning.trial_report import TrialReport
+from tuning.trial_run import Job
 
 ARM = Arm("concat-fusion", TINY_BACKBONE)
 
@@ -31,34 +35,32 @@ def job(isic_master, store, tmp_path) -> Job:
     spec = {"schema_version": 1, "data": {}, "options": {}}
     (tmp_path / "study" / "spec.json").write_text(json.dumps(spec))
     data = DataOptions(str(isic_master), 48)
+    recipe = Recipe(epochs=3, batch_size=8, image_size=32, source_size=48, pretrained=False)
     return Job(
-        str(store.folder),
-        None,
-        data,
-        store.index["fingerprint"],
-        str(tmp_path / "study"),
-        3,
-        8,
-        32,
-        False,
-        1,
+        store=str(store.folder),
+        node_id=None,
+        data=data,
+        fingerprint=store.index["fingerprint"],
+        study=str(tmp_path / "study"),
+        recipe=recipe,
+        threads=1,
     )
 
 
 def worker(job: Job, trial: Trial) -> TrialWorker:
     made = TrialWorker.__new__(TrialWorker)  # as Ray does, but for Ray's own fields
-    made.setup({"job": job, "trial": trial})
+    made.setup({"job": job, "trial": trial, "gpus": 0})
     return made
 
 
-def run(made: TrialWorker) -> Progress:
+def run(made: TrialWorker) -> TrialReport:
     while not (report := made.step())["done"]:
         pass
-    return report[PROGRESS]
+    return report[REPORT]
 
 
 def trial(stage: str) -> Trial:
-    return Trial(ARM, stage, 0, 1, {"lr": 0.01, "threshold_scale": 1.0})
+    return Trial(ARM, Stage(stage), 0, 1, {"lr": 0.01, "threshold_scale": 1.0})
 
 
 def test_a_search_trial_never_opens_a_file_of_the_test_set(job, store):
@@ -94,18 +96,26 @@ def test_no_other_file_of_the_store_says_anything_of_test_images(store):
 def test_a_confirmed_trial_opens_it_once_and_saves_the_model(job):
     progress = run(worker(job, trial("confirm")))
     assert [made.split for made in progress.predictions] == ["validation", "test"]
+    assert all(made.frozen is None for made in progress.predictions)
     assert Path(job.study, "models", str(ARM), "seed-1", "model.safetensors").exists()
+
+
+def test_a_confirmed_gate_is_also_frozen(job):
+    gated = dataclasses.replace(trial("confirm"), arm=Arm("gated-fusion", ARM.backbone))
+    validation, test = run(worker(job, gated)).predictions
+    assert validation.frozen is None
+    assert test.frozen.shape == test.scores.shape
 
 
 def test_a_new_worker_tells_the_last_epoch_again_and_goes_on(job):
     straight = run(worker(job, trial("search")))
     shutil.rmtree(Path(job.study, "running"))
     first = worker(job, trial("search"))
-    told = [first.step()[PROGRESS] for _ in range(2)][-1]
+    told = [first.step()[REPORT] for _ in range(2)][-1]
     second = worker(job, trial("search"))
-    again = second.step()[PROGRESS]
+    again = second.step()[REPORT]
     assert again.epochs == told.epochs and again.earlier_seconds > 0
-    assert second.trainer.epoch == 2, "told, not trained"
+    assert second.run.training.epoch == 2, "told, not trained"
     rest = run(second)
     curve = [(e.train_loss, e.val_loss, e.val_auc) for e in rest.epochs]
     assert curve == [(e.train_loss, e.val_loss, e.val_auc) for e in straight.epochs]

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from masll.data.duplicates import TURNS, Audit, Pair, audit, find_duplicates
-from masll.data.sources import Record
-from masll.data.store import DataOptions, Pixels
+from masll.data.duplicates import TURNS, DuplicateReport, Pair, duplicates_of, find_duplicates
+from masll.data.options import DataOptions
+from masll.data.split import Pixels
 from masll.data.synthetic import synthesize
+from masll.data.types import Record
 from tests.support import assert_one_line_error, run_module
 
 OTHERS = 40  # lesions that are nobody's copy
@@ -101,9 +102,9 @@ def test_two_images_are_enough():
     assert find_duplicates(images[:1], ["a"]) == []
 
 
-def an_audit(records: list[Record], joined: list[tuple[int, int]]) -> Audit:
+def an_audit(records: list[Record], joined: list[tuple[int, int]]) -> DuplicateReport:
     pairs = [Pair(low, high, False, TURNS[0], 1.0) for low, high in joined]
-    return Audit(records, Pixels([np.zeros((len(records), 3, 1, 1), np.uint8)]), pairs)
+    return DuplicateReport(records, Pixels([np.zeros((len(records), 3, 1, 1), np.uint8)]), pairs)
 
 
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=14))
@@ -120,9 +121,14 @@ def test_groups_are_what_can_be_reached_over_pairs(joined):
 
 
 def test_leaks_are_training_and_validation_images_whose_lesion_comes_again_later():
-    records = [Record("a", 0, "train"), Record("b", 1, "train", "patient-1"),
-               Record("c", 0, "train"), Record("v", 1, "validation", "patient-1"),
-               Record("t", 0, "test"), Record("u", 1, "test")]  # fmt: skip
+    records = [
+        Record("a", 0, "train"),
+        Record("b", 1, "train", "patient-1"),
+        Record("c", 0, "train"),
+        Record("v", 1, "validation", "patient-1"),
+        Record("t", 0, "test"),
+        Record("u", 1, "test"),
+    ]
     assert an_audit(records, [(0, 2), (2, 4), (3, 5)]).leaks() == {
         "a": ["t"],  # through c
         "b": ["v", "u"],  # through their patient, and v through its pair
@@ -153,11 +159,11 @@ def test_the_command_writes_a_csv_and_pictures_and_knows_what_it_found(isic_fold
     assert rows["ISIC_0000002", "ISIC_0000030"]["second_is"] == "mirrored"
     with Image.open(out / "pairs-01.png") as sheet:
         assert sheet.width > 300 and sheet.height > 150
-    again = audit(DataOptions(data=str(isic_folder)), cache)
+    again = duplicates_of(DataOptions(data=str(isic_folder)), cache)
     assert len(again.pairs) == 2
     (kept,) = cache.glob("*/duplicates.json")
     kept.write_text("{")  # cut off: compared anew
-    assert audit(DataOptions(data=str(isic_folder)), cache).pairs == again.pairs
+    assert duplicates_of(DataOptions(data=str(isic_folder)), cache).pairs == again.pairs
 
     file = tmp_path / "file"
     file.write_text("")

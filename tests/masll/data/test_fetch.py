@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from masll import InputError
+from masll.common.storage import any_path
 from masll.data import find_source, open_store
-from masll.places import place, write_whole
 from tests.support import ROOT
 
 
@@ -79,14 +79,16 @@ def test_one_process_fetches_while_the_others_wait(s3, bucket, isic_master):
 def test_a_csv_file_on_s3_brings_the_files_that_its_rows_name(bucket, isic_master):
     images = "ISIC-2017_Training_Data"
     names = sorted(path.name for path in (isic_master / images).iterdir())[:6]
-    rows = [f"{images}/{name},{i % 2},{('train', 'validation', 'test')[i // 2]}"
-            for i, name in enumerate(names)]  # fmt: skip
-    table = place(f"s3://{bucket}/isic/lesions.csv")
-    write_whole(table, "\n".join(["image,label,split", *rows]))
+    rows = [
+        f"{images}/{name},{i % 2},{('train', 'validation', 'test')[i // 2]}"
+        for i, name in enumerate(names)
+    ]
+    table = any_path(f"s3://{bucket}/isic/lesions.csv")
+    table.write_whole("\n".join(["image,label,split", *rows]))
     source = find_source(str(table))
     assert [record.image_id for record in source.records] == [f"{images}/{n}" for n in names]
     assert files(source.table.parent) == {"lesions.csv", *(f"{images}/{name}" for name in names)}
-    write_whole(table, "\n".join(["image,label,split", *rows, "../secret.png,0,train"]))
+    table.write_whole("\n".join(["image,label,split", *rows, "../secret.png,0,train"]))
     with pytest.raises(InputError, match="must be a path inside the table's folder"):
         find_source(str(table))
 

@@ -15,7 +15,7 @@ from PIL import Image
 from masll import InputError
 from masll.data import ImageStore, find_source, open_store
 from masll.data.reading import FITS
-from masll.data.store import pool
+from masll.data.split import pool
 from masll.data.synthesize import synthesize_folder
 from tests.support import COUNTS
 
@@ -75,10 +75,13 @@ def test_a_changed_image_label_or_size_makes_another_store(isic_folder, tmp_path
 def test_two_processes_that_prepare_at_once_end_with_one_store(isic_folder, tmp_path):
     context = multiprocessing.get_context("fork")
     workers = [
-        context.Process(target=open_store, args=(find_source(str(isic_folder)), 32),
-                        kwargs={"cache": tmp_path / "cache"})
+        context.Process(
+            target=open_store,
+            args=(find_source(str(isic_folder)), 32),
+            kwargs={"cache": tmp_path / "cache"},
+        )
         for _ in range(4)
-    ]  # fmt: skip
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -1,0 +1,19 @@
+"""Checks that several commands make, with the nearest known name where there is one."""
+
+import difflib
+from collections.abc import Collection
+
+from masll.common.errors import InputError
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """`` (did you mean 'x'?)`` with the nearest known name, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def check_choice(thing: str, value: str, choices: Collection[str]) -> None:
+    """Raise `InputError` unless `value` is one of `choices`."""
+    if value not in choices:
+        known = ", ".join(choices)
+        raise InputError(f"unknown {thing} '{value}'{suggestion(value, choices)}; one of: {known}")

@@ -1,0 +1,92 @@
+"""A command: a parser whose errors are one line, and exit statuses in one place."""
+
+import argparse
+import importlib.util
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from masll.common.checks import suggestion
+from masll.common.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the nearest known name."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._options: set[str] = set()
+        self._commands: Any = None
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        action = super().add_argument(*names, **settings)
+        self._options.update(action.option_strings)
+        return action
+
+    def add_subparsers(self, **settings: Any) -> Any:
+        self._commands = super().add_subparsers(**settings)
+        return self._commands
+
+    def error(self, message: str) -> NoReturn:
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            unknown = message.removeprefix(prefix).split()[0]
+            message = f"unknown option {unknown}{suggestion(unknown, self.known_options())}"
+        print(f"error: {message}; see '{self.prog} --help'", file=sys.stderr)
+        sys.exit(2)
+
+    def known_options(self) -> set[str]:
+        """Every option of the command and of its subcommands."""
+        commands = [] if self._commands is None else self._commands.choices.values()
+        return self._options.union(*(command.known_options() for command in commands))
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """Where a package begins as a command (`python -m`), ask for an extra that is not installed.
+
+    An import from elsewhere goes on: what it uses may be there.
+
+    Args:
+        extra: of pyproject.toml.
+        modules: some that it brings.
+    """
+    if sys.argv[:1] != ["-m"]:  # what Python puts there while it looks for the module to run
+        return
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        wanted = f"pip install 'masll-lab[{extra}]'"
+        print(f"error: {', '.join(missing)} not installed; {wanted} brings it", file=sys.stderr)
+        sys.exit(2)
+
+
+def python_command() -> str:
+    """What a person types for this interpreter: `python`, or its path where that is another one."""
+    here = Path(sys.executable).absolute()
+    python = shutil.which("python")
+    if python and Path(python).absolute().parent == here.parent:
+        return "python"
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+
+
+def run(main: Callable[[list[str] | None], int]) -> NoReturn:
+    """Run a command: bad input is one line and status 2, Ctrl-C is status 130."""
+    # Pillow's, from 89 megapixels on: large scans are meant. It refuses those of 179 and more.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    try:
+        status = main(None)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of a pipe (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

@@ -1,0 +1,86 @@
+"""Options declared once, as fields of a dataclass.
+
+A command's options are the fields of a dataclass, made with :func:`option`. The command line,
+``--help`` and the spec of a study are all derived from them.
+"""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
+
+
+def option(
+    default: Any, help: str, *, choices: Collection[str] | None = None, metavar: str | None = None
+) -> Any:
+    """A dataclass field that is also a command-line option of the same name."""
+    metadata = {"help": help, "choices": choices, "metavar": metavar}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    options: type,
+    *,
+    skip: Sequence[str] = (),
+    suppress_defaults: bool = False,
+) -> None:
+    """Add every field of the dataclass `options` that was made by :func:`option`.
+
+    Args:
+        skip: fields to leave out.
+        suppress_defaults: leave what is not given out of the parsed result.
+    """
+    hints = typing.get_type_hints(options)
+    for field in dataclasses.fields(options):
+        if "help" not in field.metadata or field.name in skip:
+            continue
+        hint, repeated = _plain_type(hints[field.name])
+        flag = "--" + field.name.replace("_", "-")
+        help_text = field.metadata["help"].replace("%", "%%")
+        settings: dict[str, Any] = {"dest": field.name}
+        settings["default"] = argparse.SUPPRESS if suppress_defaults else field.default
+        if hint is bool:
+            settings["action"] = argparse.BooleanOptionalAction if field.default else "store_true"
+            settings["help"] = help_text
+        else:
+            settings["type"] = hint
+            settings["choices"] = field.metadata["choices"]
+            settings["metavar"] = field.metadata["metavar"] or (
+                None if field.metadata["choices"] else {int: "N", float: "F"}.get(hint, "NAME")
+            )
+            settings["help"] = help_text + _shown_default(field.default)
+            if repeated:
+                settings["nargs"] = "+"
+        parser.add_argument(flag, **settings)
+
+
+def options_from(namespace: argparse.Namespace, options: type[Options]) -> Options:
+    """The dataclass `options` filled from a parsed command line."""
+    values = vars(namespace)
+    fields = dataclasses.fields(options)  # type: ignore[arg-type]
+    known = {field.name: values[field.name] for field in fields if field.name in values}
+    for name, value in known.items():
+        if isinstance(value, list):
+            known[name] = tuple(value)
+    return options(**known)
+
+
+def _plain_type(hint: Any) -> tuple[type, bool]:
+    """(element type, repeated) of a field: ``int | None`` is int, ``tuple[str, ...]`` repeats."""
+    if isinstance(hint, types.UnionType):
+        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], True
+    return hint, False
+
+
+def _shown_default(default: Any) -> str:
+    if default is None:
+        return ""
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    return f" (default: {shown})"

@@ -1,0 +1,45 @@
+"""Folders on this machine or on S3, through the same few methods.
+
+`any_path("studies/paper")` is a `LocalPath`, which is a `pathlib.Path`; `any_path("s3://bucket/x")`
+an `S3Path`, which offers what a study needs of pathlib. Nobody else asks which one it has.
+"""
+
+from pathlib import Path
+
+from masll.common.errors import InputError
+from masll.common.storage.local import LocalPath, Stored, whole_file, whole_folder
+from masll.common.storage.s3 import SCHEME, S3Path, download
+
+__all__ = [
+    "AnyPath",
+    "LocalPath",
+    "S3Path",
+    "Stored",
+    "any_path",
+    "download",
+    "whole_file",
+    "whole_folder",
+]
+
+AnyPath = LocalPath | S3Path
+
+
+def any_path(name: str | Path | S3Path) -> AnyPath:
+    """The folder or file of that name.
+
+    >>> any_path("s3://lab//studies/paper/")
+    S3Path(key='lab/studies/paper')
+    >>> (any_path("studies") / "paper").name
+    'paper'
+
+    Raises:
+        InputError: `s3://` without a bucket.
+    """
+    if isinstance(name, S3Path):
+        return name
+    if not str(name).startswith(SCHEME):
+        return LocalPath(name)
+    key = "/".join(part for part in str(name).removeprefix(SCHEME).split("/") if part)
+    if not key:
+        raise InputError(f"'{name}' names no bucket; write it like s3://bucket/folder")
+    return S3Path(key)

@@ -1,0 +1,124 @@
+"""Folders and files on this machine, with the few methods that pathlib lacks for a study."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from masll.common.errors import InputError
+
+
+class Stored(NamedTuple):
+    """A file below a folder, as a listing tells it."""
+
+    name: str  # from that folder
+    size: int
+    mtime_ns: int
+
+
+class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platform's paths
+    """A path on this machine."""
+
+    remote: ClassVar = False
+
+    def write_whole(self, content: bytes | str, *, many_writers: bool = False) -> None:
+        """Write the file, whole or not at all; its folder is made.
+
+        Args:
+            many_writers: whether several processes may write it at once.
+        """
+        with whole_file(self, many_writers=many_writers) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def append_line(self, line: str) -> None:
+        """Add a line to a file that one process writes."""
+        with self.open("a") as file:
+            file.write(line + "\n")
+
+    def content(self) -> "Iterator[LocalPath]":
+        """What lies right in the folder; nothing where there is none."""
+        return iter(self.iterdir() if self.exists() else ())
+
+    @contextlib.contextmanager
+    def local_file(self) -> Iterator[Path]:
+        """The file itself; its folder is made."""
+        self.parent.mkdir(parents=True, exist_ok=True)
+        yield self
+
+    def check_reachable(self) -> None:
+        """Nothing: what lies on this machine can be reached."""
+
+    def check_writable(self, flag: str) -> None:
+        """Raise `InputError` unless the folder can be written to, or made; changes nothing.
+
+        Args:
+            flag: the option that names the folder.
+        """
+        nearest = next(path for path in (self, *self.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            what = "a file" if nearest == self else f"below a file, {nearest}"
+            raise InputError(f"{flag} {self} is {what}; name a folder")
+        if not os.access(nearest, os.W_OK):
+            raise InputError(
+                f"cannot write {flag} {self}: {nearest}: Permission denied; name another folder"
+            )
+
+    def parquet_fragments(self) -> dict[str, Any]:
+        """The Parquet files right in the folder, by their names in order, for pyarrow.
+
+        Like pandas and Arrow, passes over files that begin with a dot or an underscore.
+        """
+        from pyarrow.fs import LocalFileSystem
+
+        form, here = parquet_format(), LocalFileSystem()
+        names = sorted(path.name for path in self.content() if is_parquet(path.name))
+        return {name: form.make_fragment(str(self / name), here) for name in names}
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, many_writers: bool = False) -> Iterator[Path]:
+    """A file beside `path` to be written, which takes its place at the end, or never.
+
+    Args:
+        many_writers: whether several processes may write it at once.
+    """
+    # A leading dot: readers of a Parquet folder pass such files over.
+    partial = path.with_name(f".{path.name}{f'.{os.getpid()}' * many_writers}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to be filled, which takes its place at the end, or never.
+
+    What a killed process has left in it is there still; what an error leaves is removed.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.rename(path)
+    except Exception:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def is_parquet(name: str) -> bool:
+    """Whether a file of that name holds rows."""
+    return name.endswith(".parquet") and not name.startswith((".", "_"))
+
+
+def parquet_format() -> Any:
+    """pyarrow's reader of Parquet files."""
+    from pyarrow.dataset import ParquetFileFormat
+
+    return ParquetFileFormat()

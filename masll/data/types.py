@@ -1,0 +1,68 @@
+"""What a source of images is: its records, its pictures, its problems, and the protocol of all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+SPLITS = ("train", "validation", "test")
+
+
+class Record(NamedTuple):
+    """One labelled image of a source."""
+
+    image_id: str
+    label: int  # 1 = melanoma
+    split: str  # one of SPLITS
+    group: str = ""  # images of one patient or lesion share it; "" is a group of one
+
+
+class Picture(NamedTuple):
+    """The pixels of a record, brought to a square."""
+
+    image: npt.NDArray[np.uint8]  # (S, S, 3)
+    mask: npt.NDArray[np.bool_] | None  # (S, S), the lesion, where the source knows it
+    digest: str  # of the image's original content, whatever S is
+
+
+class Problem(NamedTuple):
+    """Something wrong with the files of a source, in one line."""
+
+    kind: str  # missing, extra, malformed, unreadable or mismatching
+    text: str
+
+
+class Source(Protocol):
+    """A set of labelled images that can be read one by one, from several threads at once."""
+
+    name: str
+
+    @property
+    def official(self) -> Mapping[str, tuple[int, int]]:
+        """Images and melanomas by split, as they should be; empty where nothing is prescribed."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """All images with a sound row, split by split."""
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """Rows that are malformed or lack their image, and images that lack a row."""
+
+    def identity(self) -> Any:
+        """JSON that changes whenever a stored copy of this source has to be made anew."""
+
+    def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
+        """The pixels of one record; raises `InputError` naming the file that cannot be read."""
+
+    def inspect(self, record: Record) -> Iterable[Problem]:
+        """Decode a record's files: which are unreadable, or do not fit each other."""
+
+    def mask_problems(self) -> Sequence[Problem]:
+        """Masks that are missing though others are there, and masks without an image."""
+
+
+def is_table(data: str) -> bool:
+    """Whether `--data` names a CSV file, and not a folder."""
+    return data.lower().endswith(".csv")

@@ -1,0 +1,66 @@
+"""What would fail every trial, found before anything starts: folder, machine, networks, images."""
+
+import socket
+
+from masll.common.errors import InputError
+from masll.data.store import ImageStore
+from tuning.options import SearchOptions
+from tuning.slots import find_slots, this_machine
+from tuning.study.folder import StudyFolder
+from tuning.study.lock import check_free
+from tuning.study.spec import Spec
+
+
+def check_new(folder: StudyFolder) -> None:
+    """Raise `InputError` unless a new study can be made in a folder."""
+    check_resumed(folder)
+    if any(path.name != folder.lock.name for path in folder.path.content()):
+        raise InputError(
+            f"{folder} is not empty; add --resume to go on with the study in it, "
+            "or name another folder"
+        )
+
+
+def check_resumed(folder: StudyFolder) -> None:
+    """Raise `InputError` unless a folder can be written to, and nobody searches in it."""
+    folder.path.check_reachable()
+    folder.path.check_writable("--study")
+    check_free(folder)
+
+
+def check_machine(options: SearchOptions) -> None:
+    """Raise `InputError` unless there are slots, backbones and weights."""
+    if options.address is None:
+        find_slots(options, [this_machine()])
+    else:
+        _check_address(options.address)
+    # timm and Ray take seconds to import: not to be paid for a misspelt option.
+    from masll.backbones import feature_layout, imagenet_weights
+
+    for backbone in options.backbones:
+        feature_layout(backbone, options.image_size)
+        if options.pretrained:
+            imagenet_weights(backbone)
+
+
+def _check_address(address: str) -> None:
+    """Whether something listens at `host:port`: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if address == "auto" or "://" in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"no Ray cluster at --address {address}: {error}; give host:port of its head, or auto "
+            "on a machine of it"
+        ) from error
+
+
+def check_same_images(spec: Spec, store: ImageStore) -> None:
+    """Raise `InputError` unless the images are those that the study began with."""
+    if store.index["fingerprint"] != spec.data.fingerprint:
+        raise InputError(
+            f"the images in '{spec.options['data']}' are not those the study began with "
+            "(ids, labels, splits or content differ); put them back, or start another study"
+        )

@@ -1,0 +1,120 @@
+"""Which images a study learns from and is judged by, beyond the official splits.
+
+Training images that show a lesion of the validation or test images can be left out. And the
+search can be judged by cross-validation over training and validation images together: 150
+validation images with 30 melanomas carry an AUC error of about 0.05.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from masll.common.errors import InputError
+from masll.data.split import Split, pool
+from masll.data.store import ImageStore
+from tuning.options import SearchOptions
+from tuning.study.folder import StudyFolder
+from tuning.study.spec import Spec
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class StudyImages:
+    """The choice of images for a study; the official splits by default."""
+
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)  # id: what it shows, too
+    folds: Mapping[str, int] | None = None  # fold of each image, where there is cross-validation
+    leaks: int | None = None  # training images that show a lesion of a later split, if known
+
+    def train(self, store: ImageStore) -> Split:
+        """The training images of a trial that is judged by the validation images."""
+        return self._without_leaks(store.split("train"))
+
+    def pooled(self, store: ImageStore) -> tuple[Split, npt.NDArray[np.int64]]:
+        """Training and validation images with their folds, for a search by cross-validation."""
+        assert self.folds is not None
+        both = self._without_leaks(
+            pool("validation", [store.split("train"), store.split("validation")])
+        )
+        return both, np.array([self.folds[image_id] for image_id in both.ids])
+
+    def _without_leaks(self, split: Split) -> Split:
+        if not self.left_out:
+            return split
+        kept = [row for row, image_id in enumerate(split.ids) if image_id not in self.left_out]
+        return split.select(np.array(kept))
+
+
+def choose_images(options: SearchOptions) -> StudyImages:
+    """What the options `--drop-leaks` and `--validation` ask for.
+
+    Raises:
+        InputError: too few images of a class for the folds.
+    """
+    if not options.drop_leaks and options.validation == "official":
+        return StudyImages()
+    from masll.data.duplicates import duplicates_of
+
+    duplicates = duplicates_of(options)
+    training = {record.image_id for record in duplicates.records if record.split == "train"}
+    shown = duplicates.leaks()
+    known = len(training & shown.keys())
+    leaks = shown if options.drop_leaks else {}
+    if options.validation == "official":
+        of_training = {image_id: same for image_id, same in leaks.items() if image_id in training}
+        return StudyImages(of_training, leaks=known)
+    from sklearn.model_selection import StratifiedGroupKFold  # seconds to import
+
+    rows = [
+        row
+        for row, record in enumerate(duplicates.records)
+        if record.split != "test" and record.image_id not in leaks
+    ]
+    labels = np.array([duplicates.records[row].label for row in rows])
+    counts = np.bincount(labels, minlength=2).tolist()
+    if min(counts) < FOLDS:
+        raise InputError(
+            f"--validation cv5 needs {FOLDS} images of each class at least, got "
+            f"{counts[0]} and {counts[1]}; use --validation official"
+        )
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=options.seed)
+    folds = {
+        duplicates.records[rows[index]].image_id: fold
+        for fold, (_, held) in enumerate(splitter.split(labels, labels, duplicates.groups[rows]))
+        for index in held
+    }
+    return StudyImages(leaks, folds, known)
+
+
+def write_folds(folder: StudyFolder, images: StudyImages) -> None:
+    """Write STUDY/folds.csv, where there are folds."""
+    if images.folds is None:
+        return
+    text = io.StringIO()
+    csv.writer(text).writerows([("image_id", "fold"), *sorted(images.folds.items())])
+    folder.folds.write_whole(text.getvalue())
+
+
+def read_images(folder: StudyFolder, spec: Spec) -> StudyImages:
+    """The choice of images that a study began with.
+
+    Raises:
+        InputError: its folds are gone.
+    """
+    left_out = spec.data.left_out
+    if spec.options.get("validation", "official") == "official":
+        return StudyImages(left_out)
+    path = folder.folds
+    try:
+        rows = csv.DictReader(io.StringIO(path.read_text(), newline=""))
+        return StudyImages(left_out, {row["image_id"]: int(row["fold"]) for row in rows})
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"cannot read the folds of the study, {path}: {error}; "
+            "restore the file, or start another study"
+        ) from error

@@ -1,0 +1,46 @@
+"""The debug engine: one trial after another in this process, so that a debugger can stop in it.
+
+No Ray, no workers. What a trial raises ends the run with its traceback; `--resume` goes on.
+"""
+
+import itertools
+import platform
+import time
+
+import torch
+
+from masll.data.store import ImageStore
+from masll.devices import find_device, keep_freed_memory
+from tuning.images import StudyImages
+from tuning.ledger import Ledger, Outcome
+from tuning.slots import Slots, this_machine
+from tuning.trial_report import Node
+from tuning.trial_run import Job, TrialRun
+
+
+def one_slot() -> Slots:
+    """All of this machine's cores, and its first GPU where there is one."""
+    return Slots(1, this_machine().cpus, float(find_device().type == "cuda"))
+
+
+def run(ledger: Ledger, job: Job, store: ImageStore, images: StudyImages) -> Outcome:
+    """Train until the plan is done, or until Ctrl-C; rows of what has finished are on disk."""
+    torch.set_num_threads(job.threads)
+    keep_freed_memory()
+    ledger.on_slots(1, 1)
+    started = time.monotonic()
+    node = Node(platform.node())
+    try:
+        for name in map(str, itertools.count()):
+            assignment = ledger.next(name)
+            if assignment is None:
+                break
+            trial_run = TrialRun(job, assignment.trial, store, images, node, assignment.gpus)
+            while True:
+                report = trial_run.step()
+                if ledger.report(name, report) or report.done:
+                    break
+            ledger.finish(name)
+    except KeyboardInterrupt:
+        pass
+    return Outcome(min(1.0, ledger.busy_seconds / (time.monotonic() - started)))

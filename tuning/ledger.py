@@ -1,0 +1,221 @@
+"""The books of a running study: the plan on one side, the files of the study on the other.
+
+An engine asks for the next trial, passes on what a trial reports and how it ended; the ledger tells
+the plan and writes the rows. Knows nothing of Ray: each trial has a name that the engine gives it.
+"""
+
+import dataclasses
+import datetime
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+from tuning.plan import StudyPlan
+from tuning.slots import Slots
+from tuning.study.openings import log_opening
+from tuning.study.rows import TrialRow
+from tuning.study.trial import Stage, Status, Trial, TrialResult
+from tuning.study.unfinished import UnfinishedTrial, UnfinishedTrials
+from tuning.study.writer import RowWriter
+from tuning.trial_report import TrialReport
+
+_ATTEMPTS = 3  # of a trial that crashes; a machine may fail it once or twice
+
+
+class Cause(Enum):
+    """Why a trial was interrupted."""
+
+    ERROR = auto()  # its own, as far as anybody knows
+    LOST_MACHINE = auto()  # its machine has died or was taken back: no fault of the trial's
+    GPU_MEMORY = auto()  # as long as fewer trials can share a GPU, no fault of the trial's either
+
+
+class Assignment(NamedTuple):
+    """A trial that was handed out."""
+
+    trial: Trial
+    gpus: float  # the share of a GPU that it has
+
+
+class Outcome(NamedTuple):
+    """How a run of the study ended, beside the rows it wrote."""
+
+    busy: float  # share of the slots' time in which they ran trials, 0 to 1
+    ray_died: bool = False  # Ray's processes on this machine have ended, or lost their cluster
+
+
+@dataclass
+class _Entry:
+    """What is known of a trial between its start and its end."""
+
+    unfinished: UnfinishedTrial
+    gpus: float
+    report: TrialReport | None = None
+    pruned: bool = False
+
+
+class Ledger:
+    """Hands out the plan's trials, and writes down what becomes of them.
+
+    Args:
+        search_ends: on the monotonic clock; no search trials are started after it.
+        on_result: called for each trial that has ended, with its row in trials/.
+        on_slots: called with how many slots there are now, and how many there may come to be,
+            whenever one of them changes.
+    """
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        writer: RowWriter,
+        slots: Slots,
+        *,
+        on_result: Callable[[TrialResult, TrialRow], None],
+        on_slots: Callable[[int, int], None] = lambda *_: None,
+        search_ends: float = math.inf,
+    ) -> None:
+        self.plan, self.writer, self.slots = plan, writer, slots
+        self.on_result, self.on_slots = on_result, on_slots
+        self.search_ends = search_ends
+        self.unfinished = UnfinishedTrials(writer.folder)
+        self._interrupted = {
+            each.trial.trial_id: _Entry(each, slots.gpus) for each in self.unfinished.all()
+        }
+        self._running: dict[str, _Entry] = {}  # by the engine's name
+        self._busy: dict[str, float] = {}  # likewise, seconds
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its parts for a restore, but a study is rebuilt from its rows."""
+        return {}
+
+    @property
+    def busy_seconds(self) -> float:
+        """Time that trials have kept slots busy in this run."""
+        return math.fsum(self._busy.values())
+
+    def next(self, name: str) -> Assignment | None:
+        """The next trial; None to wait for running ones, or when the plan is done."""
+        if time.monotonic() > self.search_ends:
+            self.plan.end_search()
+        if len(self._running) >= self.slots.count:  # an engine may know of more, as at the start
+            return None
+        trial = self.plan.next()
+        if trial is None:
+            return None
+        entry = self._interrupted.pop(trial.trial_id, None)
+        if entry is None:
+            entry = _Entry(UnfinishedTrial(trial, _now()), self.slots.gpus)
+            if trial.stage == Stage.CONFIRM:
+                log_opening(self.writer.folder, trial, self._reason_to_confirm(trial))
+            self.unfinished.keep(entry.unfinished)
+        entry.gpus = self.slots.gpus
+        self._running[name] = entry
+        return Assignment(trial, entry.gpus)
+
+    def report(self, name: str, report: TrialReport) -> bool:
+        """Take in an epoch; True if the trial is to stop early."""
+        entry = self._running[name]
+        entry.report = report
+        self._busy[name] = report.seconds - report.earlier_seconds
+        unfinished = entry.unfinished
+        curve = {epoch.epoch: epoch.val_auc for epoch in report.epochs}
+        stop = self.plan.arms[unfinished.trial.arm].report(unfinished.trial, curve)
+        entry.pruned = stop and not report.done
+        unfinished.epochs, unfinished.where = len(report.epochs), str(report.node)
+        if not (stop or report.done):
+            self.unfinished.keep(unfinished)
+        return entry.pruned
+
+    def crash(self, name: str, cause: Cause, error: str) -> None:
+        """Let a trial go on from its last epoch, or end it as failed after too many crashes.
+
+        Args:
+            error: the traceback; its last line goes into the row.
+        """
+        entry = self._running[name]
+        unfinished = entry.unfinished
+        if cause is Cause.LOST_MACHINE:
+            unfinished.preemptions += 1
+        elif cause is Cause.GPU_MEMORY and 0 < entry.gpus < 1:
+            if entry.gpus == self.slots.gpus:  # or another has lowered the packing already
+                self.slots = self.slots.with_fewer_on_a_gpu()
+        else:
+            unfinished.crashes += 1
+        if unfinished.crashes >= _ATTEMPTS:
+            self.finish(name, error.splitlines()[-1])
+            return
+        del self._running[name]
+        self.unfinished.keep(unfinished)
+        self._interrupted[unfinished.trial.trial_id] = entry
+        self.plan.arms[unfinished.trial.arm].interrupt(unfinished.trial)
+
+    def finish(self, name: str, error: str | None = None) -> None:
+        """Write the rows of a trial that has ended, then tell the plan."""
+        entry = self._running.pop(name)
+        trial, report = entry.unfinished.trial, entry.report
+        row = _trial_row(entry, error)
+        epochs = report.epochs if report else []
+        self.writer.write(row, epochs, report.predictions if report and not error else [])
+        self.unfinished.remove(trial.trial_id)
+        curve = {epoch.epoch: epoch.val_auc for epoch in epochs}
+        result = TrialResult(trial, row.status, row.val_auc, curve)
+        self.plan.arms[trial.arm].finish(result)
+        self.on_result(result, row)
+
+    def _reason_to_confirm(self, trial: Trial) -> str:
+        plan = self.plan.arms[trial.arm]
+        best, searched = plan.best, plan.count(Stage.SEARCH)
+        auc = "" if best is None or best.val_auc is None else f", validation AUC {best.val_auc:.3f}"
+        return f"confirms the best of {searched} search trials{auc}"
+
+
+def _trial_row(entry: _Entry, error: str | None) -> TrialRow:
+    unfinished, report, ended_at = entry.unfinished, entry.report, _now()
+    status = Status.FAILED if error else Status.PRUNED if entry.pruned else Status.COMPLETED
+    values: dict[str, Any] = {
+        "crashes": unfinished.crashes,
+        "preemptions": unfinished.preemptions,
+        "error": error,
+        "started_at": unfinished.started_at,
+        "ended_at": ended_at,
+        "seconds": (ended_at - unfinished.started_at).total_seconds(),
+        "gpus": entry.gpus,
+    }
+    if report is not None:
+        values |= _measured(report, unfinished.trial.stage, error)
+    return TrialRow.of(unfinished.trial, status, **values)
+
+
+def _measured(report: TrialReport, stage: Stage, error: str | None) -> dict[str, Any]:
+    """Columns that a trial's last report fills."""
+    values: dict[str, Any] = {
+        "epochs": len(report.epochs),
+        "seconds": report.seconds,
+        "images_per_second": report.images_per_second,
+        "node": report.node.name,
+        "gpu_id": report.node.gpu_id,
+        "device": report.device,
+        "peak_memory_mb": report.peak_memory_mb,
+    }
+    if report.diverged:
+        diverged = f"diverged: the loss was not finite in epoch {len(report.epochs)}"
+        values["error"] = error or diverged
+        # However good it was before: a setting that diverges is no setting to choose.
+        if stage == Stage.SEARCH:
+            return values
+    if report.cost is not None:
+        values |= dataclasses.asdict(report.cost)
+    if report.best is None:
+        return values
+    values |= {"best_epoch": report.best.epoch, "val_auc": report.best.val_auc}
+    for predictions in report.predictions:
+        if predictions.split == "test" and not error:
+            values |= {f"test_{name}": value for name, value in predictions.metrics().items()}
+    return values
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

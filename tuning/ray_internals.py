@@ -1,0 +1,65 @@
+"""What has no public way in Ray: the one module that knows, checked against Ray 2.60.
+
+tests/tuning/test_ray_internals.py fails when one of these changes.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import ray.cloudpickle
+from ray.exceptions import RayActorError, RayError
+
+from tuning.ledger import Cause
+from tuning.packing import is_out_of_memory
+
+# Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
+# closed before Ray knows of the machine's death. The exceptions carry nothing else that says so.
+_LOST_MACHINE = (
+    "its node has died",
+    "The task may or may not have been executed on the actor",
+)
+
+
+def quiet_tune() -> None:
+    """Keep Tune from complaining of result files that no logger of its own has written."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
+
+def pending_trial(tune_controller: Any) -> Any:
+    """The trial that waits for a slot, if any; Tune's own scheduler looks among all there were."""
+    live = tune_controller.get_live_trials()
+    return next((trial for trial in live if trial.status == trial.PENDING), None)
+
+
+def error_of(trial: Any) -> tuple[Cause, str]:
+    """Why Tune ended a trial, and the error's text.
+
+    Tune's own `get_error` looks in the storage, to which the files come later, if ever.
+    """
+    text = ""
+    if trial.error_file and Path(trial.error_file).exists():
+        text = Path(trial.error_file).read_text().strip()
+    return cause_of(_exception(trial)), text or "the worker process ended without a word"
+
+
+def _exception(trial: Any) -> BaseException | None:
+    path = trial.pickled_error_file
+    if not path or not Path(path).exists():
+        return None
+    try:
+        error: BaseException = ray.cloudpickle.loads(Path(path).read_bytes())
+    except Exception:  # an exception of the trial's that cannot be made here
+        return None
+    return error
+
+
+def cause_of(error: BaseException | None) -> Cause:
+    """Whose fault an error is."""
+    if isinstance(error, RayActorError) and (
+        error.preempted or any(words in str(error) for words in _LOST_MACHINE)
+    ):
+        return Cause.LOST_MACHINE
+    if isinstance(error, RayError) and is_out_of_memory(str(error)):
+        return Cause.GPU_MEMORY
+    return Cause.ERROR

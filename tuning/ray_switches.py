@@ -1,0 +1,18 @@
+"""Switches of Ray that it reads from the environment as it is imported; commands set them."""
+
+import os
+
+_SWITCHES = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
+    "RAY_enable_metrics_collection": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # our rows are the only log, and our display the only one
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def set_switches() -> None:
+    """Set what the user has not set; to be called before Ray is imported."""
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,48 @@
+"""How every trial of a study trains, beside what is searched: the one place that makes configs."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from masll.config import ModelConfig, TrainConfig
+from tuning.study.arm import Arm
+
+MODEL_OPTIONS = frozenset(each.name for each in dataclasses.fields(ModelConfig))
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all trials of a study have in common."""
+
+    epochs: int
+    batch_size: int
+    image_size: int  # side of a network input in pixels
+    source_size: int  # side of the stored images, which crops are cut from
+    pretrained: bool
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # fields of either config, by name
+
+    def configs(
+        self, arm: Arm, params: Mapping[str, Any] = _NOTHING, seed: int = 0
+    ) -> tuple[ModelConfig, TrainConfig]:
+        """What makes a trial's network, and how it is trained.
+
+        Args:
+            params: hyperparameters by the names of fields of either config.
+        """
+        params = {**self.fixed, **params}
+        model = {name: value for name, value in params.items() if name in MODEL_OPTIONS}
+        training = {name: value for name, value in params.items() if name not in MODEL_OPTIONS}
+        common = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed}
+        return (
+            ModelConfig(
+                variant=arm.variant,
+                backbone=arm.backbone,
+                pretrained=self.pretrained,
+                image_size=self.image_size,
+                **model,
+            ),
+            TrainConfig(**common | training),
+        )

@@ -1,0 +1,58 @@
+"""A study's plan as its folder tells it: what earlier runs have finished or begun is taken in."""
+
+from tuning.options import SearchOptions
+from tuning.plan import ArmPlan, StudyPlan
+from tuning.study.folder import StudyFolder
+from tuning.study.reader import TrialReader
+from tuning.study.space import Space
+from tuning.study.unfinished import UnfinishedTrials
+
+
+def load_plan(
+    folder: StudyFolder,
+    options: SearchOptions,
+    space: Space,
+    *,
+    confirm_again: bool = False,
+    reader: TrialReader | None = None,
+) -> StudyPlan:
+    """The plan of a study, new or resumed.
+
+    Args:
+        confirm_again: allow each arm one confirmation more than it has had.
+        reader: of the study's trials, where some were read before.
+    """
+    plan = StudyPlan(
+        ArmPlan(
+            arm,
+            space,
+            trials=options.trials,
+            epochs=options.epochs,
+            seeds=options.seeds,
+            seed=options.seed,
+            sampler=options.sampler,
+            scheduler=options.scheduler,
+            selection=options.selection,
+        )
+        for arm in options.arms
+    )
+    results = (reader or TrialReader(folder, space)).results()
+    for result in results:
+        plan.arms[result.trial.arm].replay(result)
+    ended = {result.trial.trial_id for result in results}
+    for unfinished in UnfinishedTrials(folder).all():
+        # A killed run may have written a trial's rows and not come to forget it.
+        if unfinished.trial.trial_id not in ended:
+            plan.arms[unfinished.trial.arm].resume(unfinished.trial)
+    for of_arm in plan.arms.values():
+        of_arm.confirmations = max(1, of_arm.opened + confirm_again)
+    return plan
+
+
+def forget_ended(folder: StudyFolder, plan: StudyPlan) -> None:
+    """Remove what a killed run has left of trials whose rows it had written."""
+    unfinished = UnfinishedTrials(folder)
+    waiting = plan.waiting
+    for each in unfinished.all():
+        if each.trial.trial_id not in waiting:
+            unfinished.remove(each.trial.trial_id)

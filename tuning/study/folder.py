@@ -1,0 +1,84 @@
+"""Where everything of a study lies: the one module that knows the names in a study folder."""
+
+from dataclasses import dataclass
+
+from masll.common.storage import AnyPath
+from tuning.study.arm import Arm
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study folder, on this machine or on S3."""
+
+    path: AnyPath
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def spec(self) -> AnyPath:
+        """What was asked, of which images, with which versions."""
+        return self.path / "spec.json"
+
+    @property
+    def trials(self) -> AnyPath:
+        """A row for each trial that ended."""
+        return self.path / "trials"
+
+    @property
+    def epochs(self) -> AnyPath:
+        """A row for each epoch of such a trial."""
+        return self.path / "epochs"
+
+    @property
+    def predictions(self) -> AnyPath:
+        """A row for each trial, split and image."""
+        return self.path / "predictions"
+
+    @property
+    def models(self) -> AnyPath:
+        """Networks of confirmed trials."""
+        return self.path / "models"
+
+    @property
+    def report(self) -> AnyPath:
+        """Tables, figures, notebook and page."""
+        return self.path / "report"
+
+    @property
+    def running(self) -> AnyPath:
+        """Trials that have begun and not ended."""
+        return self.path / "running"
+
+    @property
+    def folds(self) -> AnyPath:
+        """The fold of each image, where the search is judged by cross-validation."""
+        return self.path / "folds.csv"
+
+    @property
+    def openings(self) -> AnyPath:
+        """A line each time that a trial is going to open the test set."""
+        return self.path / "test-set.jsonl"
+
+    @property
+    def journal(self) -> AnyPath:
+        """The arms' Optuna studies, for optuna-dashboard."""
+        return self.path / "optuna.journal"
+
+    @property
+    def lock(self) -> AnyPath:
+        """Who searches in the study now."""
+        return self.path / ".lock"
+
+    def model(self, arm: Arm | str, seed: int, confirmation: int = 1) -> AnyPath:
+        """The folder of a confirmed model; that of an earlier confirmation stays."""
+        again = f"-confirmation-{confirmation}" * (confirmation > 1)
+        return self.models / str(arm) / f"seed-{seed}{again}"
+
+    def checkpoint(self, trial_id: str) -> AnyPath:
+        """The state of a trial after one of its epochs."""
+        return self.running / f"{trial_id}.pt"
+
+    def begun(self, trial_id: str) -> AnyPath:
+        """What was asked of a trial that has begun, and how far it is."""
+        return self.running / f"{trial_id}.json"

@@ -1,0 +1,175 @@
+"""One trial in one process, epoch by epoch: what it trains, what it reports, what it leaves behind.
+
+Knows nothing of Ray: `trainable` runs it in Ray's workers, `in_process` where a debugger is.
+"""
+
+import dataclasses
+import os
+import resource
+import time
+from dataclasses import dataclass
+
+import torch
+
+from masll.common.storage import any_path
+from masll.cross_validation import CrossValidator
+from masll.data.options import DataOptions
+from masll.data.store import ImageStore
+from masll.devices import find_device
+from masll.evaluation import model_cost
+from masll.model import save_model
+from masll.results import EpochResult, ModelCost, Predictions
+from masll.training import Trainer, TrainingRun
+from tuning.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from tuning.images import StudyImages
+from tuning.recipe import Recipe
+from tuning.study.folder import StudyFolder
+from tuning.study.trial import Stage, Trial
+from tuning.trial_report import Node, TrialReport
+
+_CONTEXT_BYTES = 500 * 2**20  # of a GPU's memory, that CUDA takes for a process beside tensors
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a study have in common, as a worker needs it."""
+
+    store: str  # folder of the image store on the driver's node
+    node_id: str | None  # that node, by Ray's name; None without Ray
+    data: DataOptions  # which images, so that every other node prepares them for itself
+    fingerprint: str  # of the images that the study began with
+    study: str  # folder of the study, for its choice of images, checkpoints and models
+    recipe: Recipe
+    threads: int  # of PyTorch, in each trial
+
+    @property
+    def folder(self) -> StudyFolder:
+        """The study's folder."""
+        return StudyFolder(any_path(self.study))
+
+
+class TrialRun:
+    """Trains one trial, an epoch a step.
+
+    A trial that was interrupted goes on after its last epoch; what that gave is reported again,
+    as nobody may have received it.
+
+    Args:
+        gpu_share: the share of a GPU that the trial has; 0 on a CPU.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        trial: Trial,
+        store: ImageStore,
+        images: StudyImages,
+        node: Node,
+        gpu_share: float,
+    ) -> None:
+        started = time.perf_counter()
+        self.job, self.trial, self.node = job, trial, node
+        self.store, self.images = store, images
+        # Ray does not hide GPUs from workers without one: no share means the CPU.
+        device = find_device("auto" if gpu_share else "cpu")
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            _hold_to_share(gpu_share, device)
+        self.training = self._training_run(device)
+        self.epochs: list[EpochResult] = []
+        self.earlier_seconds = 0.0
+        self.checkpoint = job.folder.checkpoint(trial.trial_id)
+        saved = load_checkpoint(self.checkpoint)
+        self._cost: ModelCost | None = None
+        self._unreported = saved is not None
+        if saved is not None:
+            self.training.load_state_dict(saved.trainer)
+            self.epochs, self.earlier_seconds = saved.epochs, saved.seconds
+        self.seconds = self.earlier_seconds + time.perf_counter() - started
+
+    def step(self) -> TrialReport:
+        """Train an epoch; after the last one of a confirm trial open the test set."""
+        started = time.perf_counter()
+        if not self._unreported:
+            self.epochs.append(self.training.run_epoch())
+        self._unreported = False
+        best = self.training.best_validation
+        predictions = [] if best is None else [best]
+        if not self.training.done:
+            seconds = self.seconds + time.perf_counter() - started
+            save_checkpoint(
+                self.checkpoint, Checkpoint(self.epochs, seconds, self.training.state_dict())
+            )
+        elif self.trial.stage == Stage.CONFIRM and best is not None:
+            predictions.append(self._open_test_set())
+        self.seconds += time.perf_counter() - started
+        trained = sum(epoch.seconds for epoch in self.epochs)
+        return TrialReport(
+            epochs=self.epochs,
+            done=self.training.done,
+            best=self.training.best,
+            diverged=self.training.diverged,
+            predictions=predictions,
+            seconds=self.seconds,
+            earlier_seconds=self.earlier_seconds,
+            images_per_second=len(self.epochs) * self.training.images_per_epoch / trained,
+            device=_device_name(self.training.device),
+            node=self.node,
+            peak_memory_mb=_peak_memory_mb(self.training.device),
+            cost=self._cost,
+        )
+
+    def _open_test_set(self) -> Predictions:
+        """The one place that opens the test split, for a confirmed model, which it keeps."""
+        assert isinstance(self.training, Trainer)
+        self.training.restore_best()
+        test = self.store.split("test")
+        started = time.perf_counter()
+        predictions = self.training.predict(test)
+        milliseconds = 1000 * (time.perf_counter() - started) / len(test)
+        self._cost = model_cost(self.training.model, milliseconds)
+        predictions = dataclasses.replace(predictions, frozen=self.training.predict_frozen(test))
+        trial = self.trial
+        folder = self.job.folder.model(trial.arm, trial.seed, trial.confirmation)
+        save_model(self.training.model, folder)
+        return predictions
+
+    def _training_run(self, device: torch.device) -> TrainingRun:
+        model, training = self.job.recipe.configs(
+            self.trial.arm, self.trial.params, self.trial.seed
+        )
+        confirms = self.trial.stage == Stage.CONFIRM
+        if self.images.folds is not None and not confirms:
+            images, folds = self.images.pooled(self.store)
+            return CrossValidator(model, training, images, folds, device)
+        return Trainer(
+            model,
+            training,
+            self.images.train(self.store),
+            self.store.split("validation"),
+            device,
+            keep_best_weights=confirms,
+        )
+
+
+def _hold_to_share(share: float, device: torch.device) -> None:
+    """Let this process have no more of a GPU's memory than its trial's share of the GPU."""
+    if share < 1:
+        total = torch.cuda.get_device_properties(device).total_memory
+        held = share - _CONTEXT_BYTES / total
+        # It refuses a device without an index, and a worker sees one GPU: that of its trial.
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.set_per_process_memory_fraction(max(held, share / 2), index)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} #{os.environ.get('CUDA_VISIBLE_DEVICES', 0)}"
+    return "cpu"
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """Of the trial on a GPU; of the worker process since its start on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
