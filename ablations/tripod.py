@@ -38,6 +38,8 @@ _SAMPLERS = {
 }
 _VALIDATIONS = {
     "official": "the official validation images",
+    "fold": "a stratified fifth of the training and validation images that was held out of "
+    "training, with duplicates kept in one part",
     "cv5": "the mean over five stratified folds of the training and validation images, with "
     "duplicates kept in one fold",
 }

@@ -23,7 +23,7 @@ def epoch_seconds(
     arm: Arm, options: SearchOptions, store: ImageStore, images: StudyImages
 ) -> dict[Stage, float]:
     """Seconds of an epoch by stage, on this machine's first device with all of its cores."""
-    train, validation = images.train(store), store.split("validation")
+    train, validation = images.train_and_validation(store)
     few = [np.arange(min(n * options.batch_size, len(train))) for n in (1, _STEPS)]
     looked_at = validation.select(np.arange(min(_LOOKED_AT, len(validation))))
     recipe = dataclasses.replace(options.recipe, epochs=3)
@@ -43,7 +43,7 @@ def epoch_seconds(
     per_step = (both - looking) / len(few[1])  # of each image
     per_look = looking / len(looked_at)
     official = per_step * len(train) + per_look * len(validation)
-    if images.folds is None:
+    if not images.cross_validated or images.folds is None:
         return {Stage.SEARCH: official, Stage.CONFIRM: official}
     pooled = len(images.folds)
     return {Stage.SEARCH: pooled * ((FOLDS - 1) * per_step + per_look), Stage.CONFIRM: official}

@@ -1,8 +1,8 @@
 """Which images a study learns from and is judged by, beyond the official splits.
 
-Training images that show a lesion of the validation or test images can be left out. And the
-search can be judged by cross-validation over training and validation images together: 150
-validation images with 30 melanomas carry an AUC error of about 0.05.
+Training images that show a lesion of the validation or test images can be left out. And 150
+validation images with 30 melanomas carry an AUC error of about 0.05, so training and validation
+images can be dealt out anew: in folds for a search by cross-validation, or with one fold held out.
 """
 
 import csv
@@ -21,6 +21,7 @@ from tuning.study.folder import StudyFolder
 from tuning.study.spec import Spec
 
 FOLDS = 5
+_HELD = 0  # the fold that `--validation fold` holds out
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,27 @@ class StudyImages:
     """The choice of images for a study; the official splits by default."""
 
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)  # id: what it shows, too
-    folds: Mapping[str, int] | None = None  # fold of each image, where there is cross-validation
+    folds: Mapping[str, int] | None = None  # fold of each image, where they are dealt out anew
     leaks: int | None = None  # training images that show a lesion of a later split, if known
+    validation: str = "official"  # one of VALIDATIONS
 
-    def train(self, store: ImageStore) -> Split:
-        """The training images of a trial that is judged by the validation images."""
-        return self._without_leaks(store.split("train"))
+    @property
+    def cross_validated(self) -> bool:
+        """Whether the search is judged by cross-validation."""
+        return self.validation == "cv5"
+
+    def train_and_validation(self, store: ImageStore) -> tuple[Split, Split]:
+        """What one network learns from, and what it is judged by."""
+        if self.validation != "fold":
+            return self._without_leaks(store.split("train")), store.split("validation")
+        both, folds = self.pooled(store)
+        train, held = (
+            both.select(np.flatnonzero(rows)) for rows in (folds != _HELD, folds == _HELD)
+        )
+        return train, held
 
     def pooled(self, store: ImageStore) -> tuple[Split, npt.NDArray[np.int64]]:
-        """Training and validation images with their folds, for a search by cross-validation."""
+        """Training and validation images together, with their folds."""
         assert self.folds is not None
         both = self._without_leaks(
             pool("validation", [store.split("train"), store.split("validation")])
@@ -79,7 +92,7 @@ def choose_images(options: SearchOptions) -> StudyImages:
     counts = np.bincount(labels, minlength=2).tolist()
     if min(counts) < FOLDS:
         raise InputError(
-            f"--validation cv5 needs {FOLDS} images of each class at least, got "
+            f"--validation {options.validation} needs {FOLDS} images of each class at least, got "
             f"{counts[0]} and {counts[1]}; use --validation official"
         )
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=options.seed)
@@ -88,7 +101,7 @@ def choose_images(options: SearchOptions) -> StudyImages:
         for fold, (_, held) in enumerate(splitter.split(labels, labels, duplicates.groups[rows]))
         for index in held
     }
-    return StudyImages(leaks, folds, known)
+    return StudyImages(leaks, folds, known, options.validation)
 
 
 def write_folds(folder: StudyFolder, images: StudyImages) -> None:
@@ -107,12 +120,14 @@ def read_images(folder: StudyFolder, spec: Spec) -> StudyImages:
         InputError: its folds are gone.
     """
     left_out = spec.data.left_out
-    if spec.options.get("validation", "official") == "official":
+    validation = spec.options.get("validation", "official")
+    if validation == "official":
         return StudyImages(left_out)
     path = folder.folds
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(), newline=""))
-        return StudyImages(left_out, {row["image_id"]: int(row["fold"]) for row in rows})
+        folds = {row["image_id"]: int(row["fold"]) for row in rows}
+        return StudyImages(left_out, folds, validation=validation)
     except (OSError, KeyError, ValueError) as error:
         raise InputError(
             f"cannot read the folds of the study, {path}: {error}; "

@@ -40,7 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 SAMPLERS = ("tpe", "random", "gp")
 SCHEDULERS = ("asha", "none")
-VALIDATIONS = ("official", "cv5")
+VALIDATIONS = ("official", "fold", "cv5")
 
 
 def _by_preset(help: str, name: str, metavar: str = "N") -> Any:
@@ -85,8 +85,9 @@ class SearchOptions(DataOptions):
     )
     validation: str = option(
         "official",
-        "what the search is judged by: the official validation images, or five folds (cv5) of "
-        "training and validation images that keep duplicates together, at five times the cost",
+        "what the search is judged by: the official validation images, or of training and "
+        "validation images together, duplicates kept together, a fifth that is held out (fold), or "
+        "five folds (cv5) at five times the cost",
         choices=VALIDATIONS,
     )
     drop_leaks: bool = option(

@@ -139,17 +139,11 @@ class TrialRun:
             self.trial.arm, self.trial.params, self.trial.seed
         )
         confirms = self.trial.stage == Stage.CONFIRM
-        if self.images.folds is not None and not confirms:
+        if self.images.cross_validated and not confirms:
             images, folds = self.images.pooled(self.store)
             return CrossValidator(model, training, images, folds, device)
-        return Trainer(
-            model,
-            training,
-            self.images.train(self.store),
-            self.store.split("validation"),
-            device,
-            keep_best_weights=confirms,
-        )
+        train, validation = self.images.train_and_validation(self.store)
+        return Trainer(model, training, train, validation, device, keep_best_weights=confirms)
 
 
 def _hold_to_share(share: float, device: torch.device) -> None:

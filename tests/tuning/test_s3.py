@@ -182,7 +182,7 @@ def test_what_is_wrong_with_the_place_is_told_before_anything_starts(s3, tmp_pat
 def test_folds_are_read_back_from_either_kind_of_place(s3, tmp_path):
     s3.make_bucket("folds")
     spec = Spec(options={"validation": "cv5"}, data=DataRecord(left_out={"c": ["d"]}))
-    images = StudyImages({"c": ["d"]}, {"a": 0, "b, or so": 4})
+    images = StudyImages({"c": ["d"]}, {"a": 0, "b, or so": 4}, validation="cv5")
     for folder in map(StudyFolder, (any_path("s3://folds/study"), any_path(tmp_path))):
         write_folds(folder, images)
         assert read_images(folder, spec) == images
