@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ablations import published
+from ablations.boxes import box_cells, boxes
 from ablations.differences import MARGIN
 from ablations.effects import effect_cells, effects
 from ablations.ensembles import ensemble_cells, ensembles
@@ -44,6 +45,7 @@ def tables_beside(
 ) -> list[Part]:
     """The tables for which the study has rows."""
     together, by_seeds, frozen = effects(study, margin), ensembles(study), gates(study)
+    places = boxes(study)
     points, trusted = operating_points(study, prevalence), reliability(study)
     others, worth = figure_differences(study), net_benefits(study)
     first, second = published.table_1(table), published.table_2(table)
@@ -91,6 +93,17 @@ def tables_beside(
             "the classifier absorbs that factor, so the networks are those of eq. 6.",
         ),
         Part(
+            "boxes",
+            "What the place of the box adds",
+            places,
+            box_cells(places),
+            "Each confirmed model as it is, and with its local branch looking elsewhere, without "
+            "training: the whole image, its centred half, SLL's box of another image, a dark "
+            "region, the lesion mask. A network is not at home in boxes that it was not trained "
+            "on, so its own box adds at most as much; a control arm says what is left after "
+            "training.",
+        ),
+        Part(
             "operating_points",
             "Operating points fixed on validation",
             points,
@@ -112,9 +125,9 @@ def tables_beside(
             "Differences in the other figures",
             others,
             difference_cells(others),
-            f"Minus {REFERENCE} of the same backbone, paired on the same images drawn again within "
-            "each class, for other seeds, too. Intervals are of 95 %, each for itself: secondary "
-            "figures, adjusted for nothing.",
+            f"Minus {REFERENCE} of the same backbone (a declared arm: minus its reference), paired "
+            "on the same images drawn again within each class, for other seeds, too. Intervals "
+            "are of 95 %, each for itself: secondary figures, adjusted for nothing.",
         ),
         Part(
             "net_benefit",

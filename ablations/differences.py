@@ -1,4 +1,4 @@
-"""What each part adds: every arm against gated-fusion of its backbone, on the same test images."""
+"""What each part adds: every arm against its reference, on the same test images."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ablations.rows import Study, backbone_of, variant_of
+from ablations.rows import Study
 from ablations.statistics import (
     Estimate,
     auc_difference,
@@ -15,7 +15,6 @@ from ablations.statistics import (
     holm,
     mean_auc,
 )
-from masll.variants import REFERENCE
 
 ALPHA = 0.05  # of a family of comparisons
 MARGIN = 0.01  # of AUC, within which a difference is taken for none
@@ -57,15 +56,17 @@ def wide_scores(study: Study, images: pd.Series, column: str = "score") -> dict[
 
 
 def differences(study: Study, margin: float = MARGIN) -> pd.DataFrame:
-    """Intervals of each arm's mean AUC, and its difference to gated-fusion of the same backbone.
+    """Intervals of each arm's mean AUC, and its difference to its reference.
+
+    That is gated-fusion of the same backbone, or the arm that a declared arm names.
 
     Args:
         margin: of equivalence, as a difference in AUC.
 
     Returns:
         A row for each arm, indexed by it, of COLUMNS; nan where there is nothing to compare.
-        p_holm is over all comparisons of the study, and detectable_delta what the first of so many
-        tests by Holm's method finds four times in five.
+        p_holm is over the comparisons of a family (see `Study.families`), and detectable_delta
+        what the first of so many tests by Holm's method finds four times in five.
     """
     table = pd.DataFrame(math.nan, index=pd.Index(study.arms, name="arm"), columns=list(COLUMNS))
     if study.test_predictions.empty:
@@ -75,15 +76,18 @@ def differences(study: Study, margin: float = MARGIN) -> pd.DataFrame:
     for arm, rows in scores.items():
         own = mean_auc(labels, rows)
         table.loc[arm, ["auc_low", "auc_high"]] = own.low, own.high
-        reference = scores.get(f"{REFERENCE}/{backbone_of(arm)}")
-        if variant_of(arm) != REFERENCE and reference is not None:
-            compared[arm] = auc_difference(labels, rows, reference)
-    level = 1 - ALPHA / max(1, len(compared))
-    for arm, each in compared.items():
-        table.loc[arm, list(COLUMNS[2:])] = (
-            *(each.value, each.low, each.high, each.p_value, math.nan),
-            equivalence_p(each, margin),
-            detectable_difference(each.error, each.df, level=level),
-        )
-    table["p_holm"] = holm(table["p_value"])
+        reference = study.reference_of(arm)
+        if reference in scores:
+            compared[arm] = auc_difference(labels, rows, scores[reference])
+    for arms in study.families:
+        family = [arm for arm in arms if arm in compared]
+        level = 1 - ALPHA / max(1, len(family))
+        adjusted = holm([compared[arm].p_value for arm in family])
+        for arm, p_holm in zip(family, adjusted, strict=True):
+            each = compared[arm]
+            table.loc[arm, list(COLUMNS[2:])] = (
+                *(each.value, each.low, each.high, each.p_value, p_holm),
+                equivalence_p(each, margin),
+                detectable_difference(each.error, each.df, level=level),
+            )
     return table

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablations.differences import ALPHA, MARGIN, test_scores
 from ablations.formats import Cells, interval, number, p_text, seen_from
-from ablations.rows import Study, backbone_of, variant_of
+from ablations.rows import Study, backbone_of, name_of
 from ablations.statistics import contrast, detectable_difference, equivalence_p, holm
 from ablations.statistics.factorial import main_effects, weights_over, whole
 
@@ -40,7 +40,7 @@ def effects(study: Study, margin: float = MARGIN) -> pd.DataFrame:
     if study.test_predictions.empty:
         return table
     labels, scores = test_scores(study)
-    arms = [(variant_of(arm), backbone_of(arm)) for arm in scores]
+    arms = [(name_of(arm), backbone_of(arm)) for arm in scores]
     families = {PRIMARY: [whole()], MAIN_EFFECTS: list(main_effects())}
     for family, questions in families.items():
         rows = []
@@ -110,6 +110,8 @@ def statement(part: str, finding: Finding, margin: float) -> str:
     """One line on a part, whose decision is that of its test."""
     value, low, high, p_adjusted, p_equivalence, detectable = finding
     shown = f"{value:+.3f} AUC [{low:.3f}, {high:.3f}]"
+    if value == low == high == 0:
+        return f"{part} makes no difference: every score is the same"
     if math.isnan(p_adjusted):
         return f"{part}: {value:+.3f} AUC, no test is possible"
     if p_adjusted < ALPHA:

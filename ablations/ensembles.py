@@ -42,10 +42,8 @@ def ensembles(study: Study) -> pd.DataFrame:
         if len(seeds) < 2:
             continue
         together = seeds.mean(axis=0, keepdims=True)
-        reference = scores.get(f"{REFERENCE}/{backbone_of(arm)}")
+        reference = scores.get(study.reference_of(arm) or "")
         of_reference = None if reference is None else reference.mean(axis=0, keepdims=True)
-        if arm == f"{REFERENCE}/{backbone_of(arm)}":
-            of_reference = None
         rows.append(_row(f"all seeds of {arm}", len(seeds), labels, together, of_reference))
     for arm, seeds in scores.items():
         reference = scores.get(f"{REFERENCE}/{backbone_of(arm)}")

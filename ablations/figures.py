@@ -16,7 +16,7 @@ from ablations.differences import test_scores
 from ablations.disagreements import sheet_of_disagreements
 from ablations.formats import write_result
 from ablations.importance import EVALUATORS, FEWEST, parameter_importance
-from ablations.rows import Study, backbone_of, variant_of
+from ablations.rows import Study, backbone_of, name_of
 from ablations.statistics import best_quantile, expected_best
 from ablations.statistics.decisions import net_benefit, treat_all
 from masll.common.storage import AnyPath
@@ -26,6 +26,7 @@ from tuning.study.trial import Stage, Status
 
 KINDS = ("png", "svg")
 _SHOWN = {"lr": "learning rate", "threshold_scale": "threshold scale (T/mean)"}
+_FEW_NAMES = 6  # that a legend inside the axes holds
 _BINS = 10  # of a calibration curve, of equal number of images
 _GRID = np.linspace(0, 1, 201)
 
@@ -78,7 +79,7 @@ def roc_curves(study: Study, table: pd.DataFrame) -> Figure | None:
                 mean,
                 color=look.colour,
                 linestyle=look.line,
-                label=f"{variant_of(arm)}, AUC {auc[arm]:.3f}",
+                label=f"{name_of(arm)}, AUC {auc[arm]:.3f}",
             )
             if len(curves) > 1:
                 axes.fill_between(
@@ -99,12 +100,12 @@ def roc_curves(study: Study, table: pd.DataFrame) -> Figure | None:
             xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
         )
-        axes.legend(loc="lower right", title=f"mean and range of {_several(counts, 'seed')}")
+        _legend(axes, "lower right", f"mean and range of {_several(counts, 'seed')}")
     return figure
 
 
 def forest(study: Study, table: pd.DataFrame) -> Figure | None:
-    """Difference in AUC of each arm to gated-fusion of its backbone, with its interval."""
+    """Difference in AUC of each arm to its reference, with its interval."""
     table = table[table["delta_auc"].notna()].iloc[::-1]
     if table.empty:
         return None
@@ -120,16 +121,27 @@ def forest(study: Study, table: pd.DataFrame) -> Figure | None:
         axes.annotate(
             p, (1.02, height), xycoords=("axes fraction", "data"), va="center", fontsize=8
         )
-    axes.set_yticks(
-        places, [f"{row.arm} ({_several([row.seeds], 'seed')})" for row in table.itertuples()]
-    )
+    versus = table["reference"].map(lambda name: "" if name == REFERENCE else f" minus {name}")
+    named = [
+        f"{row.arm}{other} ({_several([row.seeds], 'seed')})"
+        for row, other in zip(table.itertuples(), versus, strict=True)
+    ]
+    axes.set_yticks(places, named)
     images = study.test_predictions["image_id"].nunique()
+    or_as_named = ", or as named" * bool(versus.any())
     axes.set(
-        xlabel=f"AUC minus that of {REFERENCE}\n95 % interval, {images} test images",
+        xlabel=f"AUC minus that of {REFERENCE}{or_as_named}\n95 % interval, {images} test images",
         ylim=(-0.6, len(table) - 0.4),
     )
     axes.grid(axis="y", visible=False)
     return figure
+
+
+def _legend(axes: Axes, place: str, title: str | None = None) -> None:
+    """Inside the axes where it leaves room for curves, or beside them."""
+    beside = len(axes.get_legend_handles_labels()[0]) > _FEW_NAMES
+    where = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)} if beside else {"loc": place}
+    axes.legend(title=title, **where)
 
 
 def searched(study: Study, table: pd.DataFrame) -> Figure | None:
@@ -308,7 +320,7 @@ def calibration_curves(study: Study, table: pd.DataFrame) -> Figure | None:
         xlim=(-0.01, 1.01),
         ylim=(-0.01, 1.01),
     )
-    axes.legend(loc="upper left")
+    _legend(axes, "upper left")
     return figure
 
 
@@ -334,9 +346,7 @@ def decision_curves(study: Study, table: pd.DataFrame) -> Figure | None:
         for arm in in_order(scores, backbone):
             look = look_of(arm)
             curve = [net_benefit(labels, scores[arm], threshold).mean() for threshold in thresholds]
-            axes.plot(
-                thresholds, curve, color=look.colour, linestyle=look.line, label=variant_of(arm)
-            )
+            axes.plot(thresholds, curve, color=look.colour, linestyle=look.line, label=name_of(arm))
         axes.set(
             title=f"{backbone}: {len(labels)} test images, {int(labels.sum())} melanoma",
             xlabel="probability from which somebody is referred",
@@ -344,7 +354,7 @@ def decision_curves(study: Study, table: pd.DataFrame) -> Figure | None:
         )
     panels[0][0].set_ylabel("net benefit per image")
     counts = _several([len(rows) for rows in scores.values()], "seed")
-    panels[0][-1].legend(loc="upper right", title=f"mean of {counts}")
+    _legend(panels[0][-1], "upper right", f"mean of {counts}")
     return figure
 
 

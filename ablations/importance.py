@@ -11,8 +11,8 @@ from optuna.importance import (
     PedAnovaImportanceEvaluator,
 )
 
-from ablations.rows import Study, variant_of
-from tuning.study.space import Parameter, of_variant
+from ablations.rows import Study
+from tuning.study.space import Parameter, of_arm
 from tuning.study.trial import Stage, Status
 
 # By the name that a figure shows. They answer different questions and often disagree.
@@ -46,15 +46,16 @@ def parameter_importance(study: Study) -> pd.DataFrame:
     space = study.spec.space
     searched = study.stage(Stage.SEARCH)
     for arm, trials in searched[searched["status"] == Status.COMPLETED].groupby("arm"):
-        of_arm = [p for p in of_variant(space, variant_of(str(arm))) if p.name in trials]
-        known = trials.dropna(subset=["val_auc", *(p.name for p in of_arm)])
-        if len(known) < FEWEST or known["val_auc"].nunique() == 1 or not of_arm:
+        own = of_arm(space, study.described[str(arm)])
+        searched_here = [p for p in own if p.name in trials]
+        known = trials.dropna(subset=["val_auc", *(p.name for p in searched_here)])
+        if len(known) < FEWEST or known["val_auc"].nunique() == 1 or not searched_here:
             continue
-        if len(of_arm) == 1:
-            rows += [[arm, of_arm[0].name, name, 1.0, len(known)] for name in EVALUATORS]
+        if len(searched_here) == 1:
+            rows += [[arm, searched_here[0].name, name, 1.0, len(known)] for name in EVALUATORS]
             continue
         known = known.sample(min(len(known), MOST), random_state=0).sort_index()
-        replayed = _replayed(known, of_arm)
+        replayed = _replayed(known, searched_here)
         for name, evaluator in EVALUATORS.items():
             shares = optuna.importance.get_param_importances(replayed, evaluator=evaluator())
             rows += [

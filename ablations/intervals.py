@@ -11,10 +11,9 @@ import pandas as pd
 
 from ablations.differences import Floats, test_scores
 from ablations.formats import HEADINGS, Cells, number, with_interval
-from ablations.rows import Study, backbone_of
+from ablations.rows import Study
 from ablations.statistics import Estimate
 from ablations.statistics.resampling import DrawnImages, drawn_arm, drawn_estimate
-from masll.variants import REFERENCE
 
 # Figures of the ablation table that images drawn again give intervals; the AUC's are DeLong's.
 DRAWN = (
@@ -36,11 +35,11 @@ class Drawn(NamedTuple):
     images: DrawnImages
     scores: Mapping[str, Floats]  # arm to (seeds, n), of arms all of whose models have all scores
     figures: Mapping[str, Mapping[str, Floats]]  # arm, figure, (seeds, draws + 1)
+    references: Mapping[str, str]  # arm to the one that it is compared with, where that is whole
 
     def reference_of(self, arm: str) -> str | None:
-        """gated-fusion of an arm's backbone, where it is whole and not the arm itself."""
-        reference = f"{REFERENCE}/{backbone_of(arm)}"
-        return reference if reference in self.scores and reference != arm else None
+        """The arm that an arm is compared with; None where that is missing, or the arm itself."""
+        return self.references.get(arm)
 
     def mean(self, figure: str, own: Floats) -> Estimate:
         """An arm's mean over seeds with its interval: from (seeds, draws + 1)."""
@@ -68,7 +67,9 @@ def drawn(study: Study) -> Drawn | None:
     labels, scores = test_scores(study)
     images = DrawnImages(labels)
     figures = {arm: drawn_arm(images, rows) for arm, rows in scores.items()}
-    return Drawn(images, scores, figures) if scores else None
+    compared = {arm: study.reference_of(arm) for arm in scores}
+    references = {arm: other for arm, other in compared.items() if other in scores}
+    return Drawn(images, scores, figures, references) if scores else None
 
 
 def intervals(study: Study, figures: Sequence[str]) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from ablations.statistics.planning import (
     images_for,
     seeds_for,
 )
-from masll.variants import REFERENCE, describe, known_variants
+from masll.variants import REFERENCE, known_variants
 from tuning.study.arm import Arm
 from tuning.study.reader import read_rows, row_files
 from tuning.study.rows import PredictionRow
@@ -46,14 +46,15 @@ def planned(
         family), seeds and images (the fewest with which it would see WANTED, the other being as it
         is; nan where no number does).
     """
-    cells = [(arm.variant, arm.backbone) for arm in arms]
+    cells = [(arm.name, arm.backbone) for arm in arms]
     lacking = [name for name, each in known_variants().items() if each.lacks]
     single = [
         Question(f"one arm against {REFERENCE}", "", {name: -1.0, REFERENCE: 1.0})
         for name in lacking
     ]
     compared = sum(
-        Arm(REFERENCE, arm.backbone) in arms for arm in arms if describe(arm.variant).lacks
+        arm.declared is None and arm.design.lacks is not None and reference in arms
+        for arm, reference in ((arm, Arm(REFERENCE, arm.backbone)) for arm in arms)
     )
     families = [(1, [whole()]), (3, list(main_effects())), (compared, single)]
     rows = {}

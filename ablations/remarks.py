@@ -6,9 +6,11 @@ import pandas as pd
 
 from ablations.gates import gates
 from ablations.published import LEAKS_OF_ISIC_2017, is_official
-from ablations.rows import Study, variant_of
+from ablations.rows import Study
 from ablations.tables import seed_scores
-from masll.variants import REFERENCE, describe
+from masll.variants import REFERENCE
+from tuning.study.arm import DEFAULT
+from tuning.study.space import of_arm
 from tuning.study.spec import TPE_BEGINS
 from tuning.study.trial import Stage, Status
 
@@ -19,6 +21,7 @@ def remarks(study: Study) -> list[str]:
     """What a reader has to know beside the table: what it shows, and what is missing or wrong."""
     return [
         *_legend(study),
+        *declared(study),
         *_conditions(study),
         *reopened(study),
         *_missing(study),
@@ -49,16 +52,21 @@ def _legend(study: Study) -> list[str]:
     seeds = seed_scores(study).groupby("arm").size()
     fewest, most = seeds.min(), seeds.max()
     number_of_seeds = f"{fewest} to {most}" if fewest < most else f"{fewest}"
+    several = sum(map(bool, study.families)) > 1
+    or_as_named = ", or to the arm that is named" * several
+    together = "all of them together"
+    if several:
+        together = "each family (variants, declared arms, default settings)"
     legend = [
         f"Test set: {len(images)} images, {int((images['label'] == 1).sum())} melanoma. "
         f"Mean ± standard deviation over seeds ({number_of_seeds}), with the 95 % interval of the "
         "mean for other seeds and other images.",
         "ACC, SEN and SPE at a probability of 0.5. SEN@.95 is the highest sensitivity on the test "
         "curve whose specificity is at least 0.95, and so on.",
-        f"Differences are to {REFERENCE} of the same backbone, tested in pairs on the same images; "
-        "Holm's p holds for all of them together, intervals are each for itself; seen from: the "
-        "true difference that such a test finds four times in five, at the level of Holm's first "
-        "step.",
+        f"Differences are to {REFERENCE} of the same backbone{or_as_named}, tested in pairs on the "
+        f"same images; Holm's p holds for {together}, intervals are each for itself; seen "
+        "from: the true difference that such a test finds four times in five, at the level of "
+        "Holm's first step.",
     ]
     if seeds.max() == 1:
         legend.append(
@@ -108,15 +116,35 @@ def _leaks(study: Study) -> list[str]:
     ] * (known > 0)
 
 
+def declared(study: Study) -> list[str]:
+    """A line for each declared arm: what it is, and what it is compared with."""
+    _, declared, defaults = study.families
+    arms = {arm.name: arm for arm in map(study.described.__getitem__, declared)}
+    lines = []
+    for name, arm in arms.items():
+        assert arm.declared is not None
+        fixed = ", ".join(f"{option} {value}" for option, value in arm.fixed.items()) or "nothing"
+        about = f" ({arm.declared.about})" if arm.declared.about else ""
+        lines.append(
+            f"{name}: {arm.variant} with {fixed} fixed{about}; compared with {arm.reference}."
+        )
+    if defaults:
+        lines.append(
+            f"...{DEFAULT}: an arm with its default setting, as published, without a search; "
+            "compared with that arm as it was tuned."
+        )
+    return lines
+
+
 def drawn_by_tpe(study: Study) -> int | None:
     """Search trials that TPE drew, by what had ended when each began; None without TPE."""
     searched = study.stage(Stage.SEARCH)
     if study.spec.options.get("sampler") != "tpe" or "started_at" not in searched:
         return None
     count = 0
-    for _, of_arm in searched.groupby("arm"):
-        told = of_arm[of_arm["status"] != Status.FAILED]["ended_at"].to_numpy()
-        count += sum((told <= began).sum() >= TPE_BEGINS for began in of_arm["started_at"])
+    for _, own in searched.groupby("arm"):
+        told = own[own["status"] != Status.FAILED]["ended_at"].to_numpy()
+        count += sum((told <= began).sum() >= TPE_BEGINS for began in own["started_at"])
     return count
 
 
@@ -138,7 +166,8 @@ def _missing(study: Study) -> list[str]:
     lines = []
     for arm in study.arms:
         seeds, trials = int(counts.get(arm, 0)), int(searched.get(arm, 0))
-        if trials < budget:
+        nothing_to_search = study.spec.space and not of_arm(study.spec.space, study.described[arm])
+        if trials < budget and not nothing_to_search:
             lines.append(f"{arm}: {trials} of {budget} search trials finished.")
         if seeds == 0:
             lines.append(f"{arm}: no confirmed seed yet.")
@@ -155,7 +184,7 @@ def _lacking(study: Study) -> list[str]:
     if study.test_predictions.empty:
         return []
     gated = [
-        arm for arm in study.test_predictions["arm"].unique() if describe(variant_of(arm)).gates
+        arm for arm in study.test_predictions["arm"].unique() if study.described[arm].design.gates
     ]
     lacks = {
         "predictions with a frozen gate, so that whether the gate does anything is not shown": (

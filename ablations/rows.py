@@ -1,15 +1,17 @@
 """A study as tables: its three Parquet folders, read and checked by `tuning.study`."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
 from masll.variants import known_variants
-from tuning.study.arm import Arm
+from tuning.study.arm import Arm, Declaration
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import RowType, read_rows, row_files
 from tuning.study.rows import EpochRow, PredictionRow, TrialRow
@@ -44,6 +46,27 @@ class Study:
         order = {variant: index for index, variant in enumerate(known_variants())}
         others.sort(key=lambda row: (row.backbone, order.get(row.variant, len(order)), row.arm))
         return named + [row.arm for row in others]
+
+    @cached_property
+    def described(self) -> Mapping[str, Arm]:
+        """Every arm by its name, as the spec describes it, or else its rows."""
+        rows = self.trials.drop_duplicates("arm").to_dict("records")
+        by_rows = {str(row["arm"]): _arm_of(row) for row in rows}
+        return by_rows | {str(arm): arm for arm in self.spec.arms}
+
+    @property
+    def families(self) -> list[list[str]]:
+        """Arms by what is asked of them: variants, declared arms, default settings of either."""
+        declared = [arm for arm in self.arms if self.described[arm].declared is not None]
+        defaults = [arm for arm in declared if self.described[arm].is_default]
+        variants = [arm for arm in self.arms if arm not in declared]
+        return [variants, [arm for arm in declared if arm not in defaults], defaults]
+
+    def reference_of(self, arm: str) -> str | None:
+        """The arm that it is compared with, on the same backbone; None for gated-fusion itself."""
+        described = self.described[arm]
+        reference = f"{described.reference}/{described.backbone}"
+        return None if reference == arm else reference
 
     @cached_property
     def confirmed(self) -> pd.DataFrame:
@@ -120,9 +143,18 @@ def backbone_of(arm: str) -> str:
     return Arm.parse(arm).backbone
 
 
-def variant_of(arm: str) -> str:
-    """The variant in an arm's name."""
-    return Arm.parse(arm).variant
+def name_of(arm: str) -> str:
+    """What stands before the backbone in an arm's name: its variant, or the name it was given."""
+    return arm.partition("/")[0]
+
+
+def _arm_of(row: Mapping[Hashable, Any]) -> Arm:
+    """An arm as its rows tell it."""
+    fixed = row.get("fixed")
+    declared = None
+    if isinstance(fixed, str):
+        declared = Declaration(name_of(row["arm"]), json.loads(fixed))
+    return Arm(row["variant"], row["backbone"], declared)
 
 
 def _read(folder: AnyPath, row: RowType, stage: Stage | None = None) -> pd.DataFrame:

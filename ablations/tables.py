@@ -27,7 +27,7 @@ from ablations.formats import (
     with_interval,
 )
 from ablations.intervals import DRAWN, intervals
-from ablations.rows import Study, backbone_of, variant_of
+from ablations.rows import Study, backbone_of, name_of
 from ablations.statistics import average_precision
 from masll.metrics import binary_metrics
 from masll.variants import REFERENCE
@@ -48,12 +48,12 @@ def ablation_table(study: Study, margin: float = MARGIN) -> pd.DataFrame:
         margin: of equivalence, see `differences`.
 
     Returns:
-        Columns arm, variant, backbone, seeds; auc_mean, auc_sd and for every other figure its
-        mean over seeds under the figure's name, its standard deviation as <figure>_sd (null with
-        fewer than two seeds), and the interval of the mean, <figure>_low to <figure>_high; what
-        `differences` gives; box_area, the mean share of a test
-        image inside the box; lr and threshold_scale of the confirmed models, null where these do
-        not agree on one; trials, pruned and failed of the search; parameters, multiply_adds and
+        Columns arm, variant, backbone, reference (name of the arm that it is compared with), seeds;
+        auc_mean, auc_sd and for every other figure its mean over seeds under the figure's name, its
+        standard deviation as <figure>_sd (null with fewer than two seeds), and the interval of the
+        mean, <figure>_low to <figure>_high; what `differences` gives; box_area, the mean share of a
+        test image inside the box; lr and threshold_scale of the confirmed models, null where these
+        do not agree on one; trials, pruned and failed of the search; parameters, multiply_adds and
         milliseconds an image of the confirmed models (see `ModelCost`); gpu_hours and cpu_hours of
         all trials, the latter of those that had no GPU. What an arm has not got is null. So is a
         mean over seeds of which one has no such figure: it would be a mean of other seeds than
@@ -132,15 +132,16 @@ def stacked_panels(parts: list[list[Cells]]) -> Table:
 def _arm_row(
     study: Study, arm: str, scores: pd.DataFrame, compared: dict[str, float]
 ) -> dict[str, Any]:
-    variant, backbone = variant_of(arm), backbone_of(arm)
+    described = study.described[arm]
     trials = study.trials[study.trials["arm"] == arm]
     searched = trials[trials["stage"] == Stage.SEARCH]
     confirmed = study.confirmed[study.confirmed["arm"] == arm]
     of_arm = scores[scores["arm"] == arm]
     row: dict[str, Any] = {
         "arm": arm,
-        "variant": variant,
-        "backbone": backbone,
+        "variant": described.variant,
+        "backbone": described.backbone,
+        "reference": described.reference,
         "seeds": len(of_arm),
     }
     for figure in ("auc", *DRAWN):
@@ -189,10 +190,15 @@ def _results(row: Mapping[Hashable, Any], figures: Sequence[str]) -> Cells:
 
 
 def _evidence(row: Mapping[Hashable, Any]) -> Cells:
-    """How sure an arm's area is, and its difference to gated-fusion, as a person reads it."""
+    """How sure an arm's area is, and its difference to its reference, as a person reads it.
+
+    Where that is another than gated-fusion, it is named.
+    """
+    elsewhere = row["reference"] != REFERENCE and not math.isnan(row["delta_auc"])
+    versus = f" to {row['reference']}" if elsewhere else ""
     return {
         "arm": row["arm"],
-        f"AUC minus {REFERENCE}": number(row["delta_auc"], "+.3f"),
+        f"AUC minus {REFERENCE}": number(row["delta_auc"], "+.3f") + versus,
         "its 95 %": interval(row["delta_low"], row["delta_high"]),
         "p": p_text(row["p_value"]),
         "p Holm": p_text(row["p_holm"]),
@@ -236,6 +242,6 @@ def _panel(rows: list[Cells]) -> Table:
         shown.add_column(heading, justify="right", min_width=min(longest, len("0.000 ±")))
     for row in rows:
         arm, *others = (cell.replace(" (", "\n").removesuffix(")") for cell in row.values())
-        variant, backbone = variant_of(arm), backbone_of(arm)
-        shown.add_row("\n".join([f"{variant}/", *textwrap.wrap(backbone, 18)]), *others)
+        name, backbone = name_of(arm), backbone_of(arm)
+        shown.add_row("\n".join([f"{name}/", *textwrap.wrap(backbone, 18)]), *others)
     return shown

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ablations.differences import MARGIN
 from ablations.effects import MAIN_EFFECTS, PRIMARY, Finding, effects, statement
+from ablations.formats import p_text
 from ablations.gates import silent_gates
 from ablations.rows import Study
 from ablations.statistics.factorial import main_effects
@@ -27,7 +28,9 @@ def verdict(study: Study, table: pd.DataFrame, margin: float = MARGIN) -> list[s
     lines = [
         *_of_family(together, PRIMARY, _primary_heading(study), margin, silent),
         *_of_family(together, MAIN_EFFECTS, "Main effect", margin, silent),
-        *_one_by_one(table, margin, silent),
+        *_one_by_one(study, table, margin, silent),
+        *_declared(study, table, margin),
+        *_tuning(study, table),
     ]
     return [*lines, NOTE] if lines else [NOTHING]
 
@@ -64,27 +67,73 @@ def _of_family(
     return lines
 
 
-def _one_by_one(table: pd.DataFrame, margin: float, silent: Mapping[str, float]) -> list[str]:
+def _one_by_one(
+    study: Study, table: pd.DataFrame, margin: float, silent: Mapping[str, float]
+) -> list[str]:
     """Each part by the one arm that lacks it; what the part adds is what that arm has less."""
     lacking = {name: each.lacks for name, each in known_variants().items() if each.lacks}
     compared = table[table["variant"].isin(lacking) & table["delta_auc"].notna()]
+    compared = compared[compared["arm"].isin(study.families[0])]
     lines = []
     for row in compared.to_dict("records"):
         arms = [f"{REFERENCE}/{row['backbone']}"] if _lacks_the_gate_alone(row) else []
         judged = _unjudged("it", arms, silent) or statement(
             "it",
-            Finding(
-                -row["delta_auc"],
-                -row["delta_high"],
-                -row["delta_low"],
-                row["p_holm"],
-                row["equivalence_p"],
-                row["detectable_delta"],
-            ),
+            _what_it_lacks(row),
             margin,
         )
         lines.append(f"Without {lacking[row['variant']]}, on {row['backbone']}: {judged}.")
     return lines
+
+
+def _declared(study: Study, table: pd.DataFrame, margin: float) -> list[str]:
+    """Each declared arm against its reference: what that has more, or what the arm has more."""
+    lines = []
+    compared = table[table["arm"].isin(study.families[1]) & table["delta_auc"].notna()]
+    for row in compared.to_dict("records"):
+        arm = study.described[row["arm"]]
+        assert arm.declared is not None
+        lacks, about = arm.declared.lacks, arm.declared.about
+        if lacks is not None:
+            judged = statement("it", _what_it_lacks(row), margin)
+            lines.append(f"Without {lacks} ({arm.name}), on {arm.backbone}: {judged}.")
+        else:
+            judged = statement("it", _what_it_adds(row), margin)
+            what = f" ({about})" * bool(about)
+            lines.append(f"{arm.name}{what} against {arm.reference}, on {arm.backbone}: {judged}.")
+    return lines
+
+
+def _tuning(study: Study, table: pd.DataFrame) -> list[str]:
+    """What the search added to each arm's default setting, in one line."""
+    compared = table[table["arm"].isin(study.families[2]) & table["delta_auc"].notna()]
+    shown = []
+    for row in compared.to_dict("records"):
+        found = _what_it_lacks(row)
+        shown.append(
+            f"{row['reference']}/{row['backbone']} {found.value:+.3f} "
+            f"[{found.low:.3f}, {found.high:.3f}], {p_text(found.p_adjusted, 'p')}"
+        )
+    return [f"Tuned minus as published, AUC: {'; '.join(shown)}."] if shown else []
+
+
+def _what_it_adds(row: Mapping[Any, Any]) -> Finding:
+    """What an arm has more than its reference."""
+    return Finding(
+        row["delta_auc"],
+        row["delta_low"],
+        row["delta_high"],
+        row["p_holm"],
+        row["equivalence_p"],
+        row["detectable_delta"],
+    )
+
+
+def _what_it_lacks(row: Mapping[Any, Any]) -> Finding:
+    """What its reference has more than an arm."""
+    adds = _what_it_adds(row)
+    value, low, high = (0.0 - each for each in (adds.value, adds.high, adds.low))  # never -0.0
+    return adds._replace(value=value, low=low, high=high)
 
 
 def _lacks_the_gate_alone(row: Mapping[Any, Any]) -> bool:

@@ -17,6 +17,9 @@ from masll.variants import VARIANTS
 # What a model or a study said by not naming an option, before that option was there.
 BEFORE: Mapping[str, Any] = MappingProxyType({"gate_bias": -3.0, "gate_scaled": False})
 
+# Where the local branch's crop comes from: SLL, or a control that takes its place (see
+# `masll.boxes`).
+BOXES = ("sll", "whole", "centre", "shuffled", "darkness", "mask")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "constant")
 
@@ -39,7 +42,12 @@ class ModelConfig:
     box_padding: float = option(0.0, "widen the box on each side by this share of its side")
     min_box_side: float = option(0.0, "least side of the box, as a share of the image")
     square_box: bool = option(False, "make the box square, so that the crop is not stretched")
-
+    box: str = option(
+        "sll",
+        "where the local branch looks: sll, or a control: the whole image, its centred half, SLL's "
+        "box of another image (shuffled), darkness without a network, or the lesion mask",
+        choices=BOXES,
+    )
     gate_bias: float = option(0.0, "bias of WFI's gate at the start; its sigmoid is how far open")
     gate_scaled: bool = option(
         True, "start the gate with its full slope, and divide by what it multiplies features by"
@@ -47,6 +55,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_choice("variant", self.variant, VARIANTS)
+        check_choice("box", self.box, BOXES)
         if self.image_size < 32:
             raise InputError(f"image size {self.image_size} is too small; use at least 32 pixels")
         if not 0 < self.threshold_scale < math.inf:

@@ -1,6 +1,6 @@
 """What a network says of a split: probabilities, loss, boxes, and how its gate stands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from masll.config import BOXES
 from masll.data.split import Split
-from masll.loading import Loader, batches
-from masll.localization import box_area
+from masll.loading import Loader, batches, lesion_boxes
+from masll.localization import box_area, resize
 from masll.model import Masll, Output
 from masll.results import ModelCost, Predictions
-from masll.variants import Variant
+from masll.variants import Variant, describe
 
 _BATCH = 50
 _GATE_FIGURES: dict[str, Callable[[Tensor], Tensor]] = {  # of mu^ of (N, C)
@@ -36,7 +37,10 @@ class Evaluation(NamedTuple):
 
 @torch.inference_mode()
 def evaluate(
-    network: Callable[[Tensor], Output], variant: Variant, loader: Loader, split: Split
+    network: Callable[[Tensor, Tensor | None], Output],
+    variant: Variant,
+    loader: Loader,
+    split: Split,
 ) -> Evaluation:
     """Run a network over a split, in the order of its images.
 
@@ -47,7 +51,7 @@ def evaluate(
     logits, boxes, fallbacks, gates = [], [], [], []
     for rows in batches(np.arange(len(split)), _BATCH):
         with autocast(loader.device):
-            out = network(loader.images(split, rows))
+            out = network(loader.images(split, rows), loader.lesions(split, rows))
         logits.append(out.logits.float())
         if out.gate is not None:
             gates.append(out.gate.float())
@@ -88,7 +92,7 @@ def frozen_gate_scores(
     def outputs(of: Split) -> Iterator[Output]:
         for rows in batches(np.arange(len(of)), _BATCH):
             with autocast(loader.device):
-                out: Output = model(loader.images(of, rows))
+                out: Output = model(loader.images(of, rows), loader.lesions(of, rows))
             yield out
 
     gates = [out.gate.float() for out in outputs(reference) if out.gate is not None]
@@ -96,6 +100,39 @@ def frozen_gate_scores(
     features = torch.cat([out.features for out in outputs(split) if out.features is not None])
     logits, _ = model.classify(features, means)
     return _melanoma(logits)
+
+
+@torch.inference_mode()
+def scores_elsewhere(
+    model: Masll, loader: Loader, split: Split
+) -> Mapping[str, npt.NDArray[np.float64]]:
+    """Probabilities with the local branch's box from elsewhere: what the place adds, untrained.
+
+    Args:
+        model: in evaluation mode, on the loader's device.
+        split: images to predict.
+
+    Returns:
+        (N,) in the order of the split, for each of BOXES that is not the network's own; that of
+        the mask only where every image has one. Nothing for a network without a local branch.
+    """
+    own = model.config.box
+    if not describe(model.config.variant).localizes:
+        return {}
+    masked = split.masked is not None and bool(split.masked.all())
+    others = [box for box in BOXES if box != own and (box != "mask" or masked)]
+    logits: dict[str, list[Tensor]] = {box: [] for box in others}
+    for rows in batches(np.arange(len(split)), _BATCH):
+        with autocast(loader.device):
+            images = loader.images(split, rows)
+            g_map = model.global_branch(resize(images, model.config.image_size))
+            found = model.locate(g_map, images.shape[-1])
+            for box in others:
+                lesions = lesion_boxes(split)(rows).to(loader.device) if box == "mask" else None
+                location = model.look(found, box, images, lesions)
+                fused = model.fuse(g_map.mean(dim=(2, 3)), images, location.boxes)
+                logits[box].append(model.classify(fused)[0])
+    return {box: _melanoma(torch.cat(of_box)) for box, of_box in logits.items()}
 
 
 @torch.no_grad()
@@ -109,8 +146,9 @@ def model_cost(model: Masll, milliseconds: float) -> ModelCost:
     side = model.inputs.source_size
     parameter = next(model.parameters())
     image = torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype)
+    lesion = torch.tensor([[0, 0, side, side]], device=parameter.device)
     with FlopCounterMode(display=False) as counter:
-        model(image)
+        model(image, lesion)
     parameters = sum(each.numel() for each in model.parameters())
     return ModelCost(parameters, counter.get_total_flops() // 2, milliseconds)
 

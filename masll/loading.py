@@ -1,5 +1,6 @@
 """From the store's pixels to batches on the training device, normalised and augmented."""
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from masll.augment import random_turns, turn
 from masll.data.split import Split
 from masll.inputs import InputSpec
+from masll.lesions import LesionBoxes
 
 
 class Loader:
@@ -19,10 +21,12 @@ class Loader:
 
     Args:
         inputs: what the network's images must look like.
+        box: where the network looks; that of the lesion mask comes with each batch.
     """
 
-    def __init__(self, inputs: InputSpec, device: torch.device) -> None:
+    def __init__(self, inputs: InputSpec, device: torch.device, box: str = "sll") -> None:
         self.device = device
+        self._box = box
         self._normalise = inputs.normalisation(device)
         # A core's cache holds a pair of images with their coordinates: on the CPU a batch is
         # augmented in groups of two images a core, in two thirds of the time.
@@ -33,10 +37,18 @@ class Loader:
         images = self._floats(split.images[chosen])
         return self._normalise(images, out=images)
 
+    def lesions(
+        self, split: Split, chosen: npt.NDArray[np.int64], turns: Tensor | None = None
+    ) -> Tensor | None:
+        """Rectangles of the lesions, (B, 4); None where the network does not need them."""
+        if self._box != "mask":
+            return None
+        return lesion_boxes(split)(chosen, turns).to(self.device)
+
     def training_batches(
         self, split: Split, batch_size: int, draws: torch.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass over a split in random order: augmented images, labels (B,) int64.
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """One pass over a split in random order: augmented images, labels (B,) int64, lesions.
 
         Args:
             draws: on the CPU; decides the order and the augmentation.
@@ -50,7 +62,8 @@ class Loader:
                 group = slice(start, start + self._group)
                 turned = turn(self._floats(pixels[group]), turns[group])
                 self._normalise(turned, out=images[group])
-            yield images, self.to_device(split.labels[chosen])
+            lesions = self.lesions(split, chosen, turns)
+            yield images, self.to_device(split.labels[chosen]), lesions
 
     def _floats(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
         """(B, 3, S, S) uint8 -> float32 on the device, 0 to 255."""
@@ -62,6 +75,12 @@ class Loader:
         if self.device.type == "cuda":  # a copy from pinned memory does not hold up the host
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor
+
+
+@functools.lru_cache(maxsize=8)  # the splits that a process trains on and is judged by
+def lesion_boxes(split: Split) -> LesionBoxes:
+    """Those of a split, read once."""
+    return LesionBoxes(split)
 
 
 def batches(order: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from masll import fusion
 from masll.backbones import Backbone, feature_layout, file_weights, imagenet_weights
+from masll.boxes import replace_boxes
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
 from masll.config import BEFORE, ModelConfig, default_source_size
@@ -75,15 +76,17 @@ class Masll(nn.Module):
             None if parts.fuses_global else nn.Linear(branch_channels, CLASSES)
         )
 
-    def forward(self, images: Tensor) -> Output:
+    def forward(self, images: Tensor, lesions: Tensor | None = None) -> Output:
         """Classify a batch.
 
         Args:
             images: (B, 3, S, S) float, normalised as `inputs` says; S >= image_size. The
                 global branch sees them resized, the local branch crops from all S x S pixels.
+            lesions: (B, 4) int64, rectangles of lesion masks in source pixels; only a network
+                whose box is that of the mask needs them.
 
         Raises:
-            ValueError: the batch has another shape.
+            ValueError: the batch has another shape, or lesions are missing.
         """
         size = self.config.image_size
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
@@ -96,13 +99,11 @@ class Masll(nn.Module):
             logits, gate = self.classify(g)
             return Output(logits, gate=gate, features=g)
         location = self.locate(g_map, images.shape[3])
-        crops = crop_and_resize(images, location.boxes, size)  # (B, 3, size, size)
-        local_branch = self.local_branch or self.global_branch
-        l = local_branch(crops).mean(dim=(2, 3))  # (B, K)  # noqa: E741 (the paper's name)
-        if self.localizer_classifier is None:
-            fused, auxiliary = torch.cat([g, l], dim=1), None  # (B, 2K), eq. 3
-        else:
-            fused, auxiliary = l, _in_full(self.localizer_classifier, g)
+        location = self.look(location, self.config.box, images, lesions)
+        fused = self.fuse(g, images, location.boxes)
+        auxiliary = None
+        if self.localizer_classifier is not None:
+            auxiliary = _in_full(self.localizer_classifier, g)
         logits, gate = self.classify(fused)
         return Output(
             logits,
@@ -113,6 +114,24 @@ class Masll(nn.Module):
             gate,
             fused,
         )
+
+    def look(
+        self, location: Localization, box: str, images: Tensor, lesions: Tensor | None
+    ) -> Localization:
+        """Where the local branch looks instead of SLL's box: see `masll.boxes.replace_boxes`."""
+        return replace_boxes(location, box, images, box_rule(self.config), lesions)
+
+    def fuse(self, g: Tensor, images: Tensor, boxes: Tensor) -> Tensor:
+        """F of eq. 3, or the local features alone where the global ones are not fused.
+
+        Args:
+            g: (B, K), the global branch's pooled features.
+            images: (B, 3, S, S), which boxes, (B, 4) in their pixels, are cropped from.
+        """
+        crops = crop_and_resize(images, boxes, self.config.image_size)  # (B, 3, size, size)
+        local_branch = self.local_branch or self.global_branch
+        l = local_branch(crops).mean(dim=(2, 3))  # (B, K)  # noqa: E741 (the paper's name)
+        return l if self.localizer_classifier is not None else torch.cat([g, l], dim=1)
 
     def classify(
         self, features: Tensor, gate: Tensor | None = None

@@ -62,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.figure is not None:
         any_path(options.figure).check_writable("--figure")
     model = load_model(options.model).to(find_device(options.device))
+    if model.config.box == "mask":
+        raise InputError(f"{options.model} looks where lesion masks say; name another model")
     if options.figure is not None:
         options.figure.mkdir(parents=True, exist_ok=True)
     figures = {} if options.figure is None else figure_paths(options.images, options.figure)

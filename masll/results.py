@@ -1,6 +1,7 @@
 """What training gives: a result for each epoch, and predictions on a split. Needs no PyTorch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,8 @@ class Predictions:
     scores: npt.NDArray[np.float64]  # (N,) probability of melanoma
     boxes: npt.NDArray[np.float64] | None  # (N, 4) x0, y0, x1, y1 as shares of the image
     frozen: npt.NDArray[np.float64] | None = None  # (N,) scores with a gate that ignores the image
+    elsewhere: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    """Scores of (N,) with the local branch's box from elsewhere, by one of BOXES."""
 
     def metrics(self) -> dict[str, float]:
         """See `masll.metrics.binary_metrics`."""

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +20,15 @@ from torch import Tensor
 
 from masll.config import ModelConfig, TrainConfig
 from masll.data.split import Split
-from masll.evaluation import Evaluation, autocast, evaluate, frozen_gate_scores, mean_box_area
+from masll.evaluation import (
+    Evaluation,
+    autocast,
+    evaluate,
+    frozen_gate_scores,
+    mean_box_area,
+    scores_elsewhere,
+)
+from masll.lesions import check_masked
 from masll.loading import Loader, batches
 from masll.model import Masll, build_model
 from masll.optimization import (
@@ -140,7 +149,10 @@ class Trainer(TrainingRun):
         self.model.inputs = dataclasses.replace(
             self.model.inputs, source_size=train.images.shape[-1], fit=train.fit
         )
-        self.loader = Loader(self.model.inputs, device)
+        if model_config.box == "mask":
+            check_masked(train)
+            check_masked(validation)
+        self.loader = Loader(self.model.inputs, device, model_config.box)
         self.optimizer = make_optimizer(self.model, train_config)
         self._run = torch.compile(self.model) if train_config.compile else self.model
         weights = balanced_weights(train.labels).to(device) if train_config.class_weights else None
@@ -195,6 +207,11 @@ class Trainer(TrainingRun):
         self.model.eval()
         return frozen_gate_scores(self.model, self.loader, self.validation, split)
 
+    def predict_elsewhere(self, split: Split) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Likewise with the local branch's box from elsewhere: see `scores_elsewhere`."""
+        self.model.eval()
+        return scores_elsewhere(self.model, self.loader, split)
+
     def restore_best(self) -> None:
         """Go back to the weights of the best epoch."""
         if self.best_weights is not None:
@@ -229,14 +246,14 @@ class Trainer(TrainingRun):
         total = torch.zeros((), device=self.device)
         lr = self.config.lr
         loaded = self.loader.training_batches(self.train, self.config.batch_size, draws)
-        for step, (images, labels) in enumerate(loaded):
+        for step, (images, labels, lesions) in enumerate(loaded):
             lr = self.config.lr * schedule_factor(
                 self.config, self.epoch * self.steps_per_epoch + step, self.steps_per_epoch
             )
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             with autocast(self.device):
-                loss = self._loss(self._run(images), labels)
+                loss = self._loss(self._run(images, lesions), labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()

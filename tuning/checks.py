@@ -1,11 +1,14 @@
 """What would fail every trial, found before anything starts: folder, machine, networks, images."""
 
 import socket
+from collections.abc import Sequence
 
 from masll.common.errors import InputError
 from masll.data.store import ImageStore
+from masll.data.types import SPLITS
 from tuning.options import SearchOptions
 from tuning.slots import find_slots, this_machine
+from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.lock import check_free
 from tuning.study.spec import Spec
@@ -55,6 +58,15 @@ def _check_address(address: str) -> None:
             f"no Ray cluster at --address {address}: {error}; give host:port of its head, or auto "
             "on a machine of it"
         ) from error
+
+
+def check_masks(arms: Sequence[Arm], store: ImageStore) -> None:
+    """Raise `InputError` where an arm looks at lesion masks and an image of any split has none."""
+    from masll.lesions import check_masked  # imports PyTorch
+
+    if any(arm.fixed.get("box") == "mask" for arm in arms):
+        for split in SPLITS:
+            check_masked(store.split(split))
 
 
 def check_same_images(spec: Spec, store: ImageStore) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from tuning.options import SearchOptions
 from tuning.packing import measure_packing, wait_for_gpu
 from tuning.ray_internals import error_of, pending_trial, quiet_tune
 from tuning.slots import Machine, Slots, find_slots, share_of, this_machine
+from tuning.study.arm import Arm
 from tuning.trainable import REPORT, TrialWorker
 from tuning.trial_run import Job
 
@@ -62,7 +63,7 @@ def ray_session(options: SearchOptions) -> Iterator[None]:
         ray.shutdown()
 
 
-def choose_slots(options: SearchOptions, say: Callable[[str], None]) -> Slots:
+def choose_slots(options: SearchOptions, arms: Sequence[Arm], say: Callable[[str], None]) -> Slots:
     """The slots that the Ray session gives; with `--gpus-per-trial auto` after a measurement.
 
     Args:
@@ -74,7 +75,7 @@ def choose_slots(options: SearchOptions, say: Callable[[str], None]) -> Slots:
     say("measuring how many trials of the largest arm share a GPU best")
     wait_for_gpu()  # until a cluster has one, the cores beside it are a guess
     beside_one = find_slots(replace(options, cpus_per_trial=None), _machines(ray.nodes())).cpus
-    trials = measure_packing(options, beside_one)
+    trials = measure_packing(options, arms, beside_one)
     say(f"{trials} trial{'s' * (trials > 1)} on each GPU")
     return find_slots(options, _machines(ray.nodes()), share_of(trials))
 

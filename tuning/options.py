@@ -9,13 +9,12 @@ from typing import Any
 from masll.common.checks import check_choice
 from masll.common.errors import InputError
 from masll.common.options import option
-from masll.config import ModelConfig, TrainConfig, default_source_size
+from masll.config import BOXES, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
 from masll.variants import VARIANTS
 from tuning.recipe import Recipe
 from tuning.selection import JUDGES, Selection
 from tuning.settings import parse_settings
-from tuning.study.arm import Arm
 
 # What each preset costs and what to expect of it:
 # demo:  about 4 minutes on two cores; shows the system, its figures mean little.
@@ -29,6 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "seeds": 2,
         "image_size": 64,
         "source_size": 192,
+        "confirm_default": False,
     },
     "paper": {
         "backbones": ("resnet101", "densenet121"),
@@ -36,10 +36,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 100,
         "seeds": 5,
         "image_size": 256,
+        "confirm_default": True,
     },
 }
 SAMPLERS = ("tpe", "random", "gp")
 SCHEDULERS = ("asha", "none")
+CONTROLS = tuple(box for box in BOXES if box != "sll")
 VALIDATIONS = ("official", "fold", "cv5")
 
 
@@ -49,6 +51,8 @@ def _by_preset(help: str, name: str, metavar: str = "N") -> Any:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -102,6 +106,21 @@ class SearchOptions(DataOptions):
         "what is fixed is not searched",
         metavar="NAME=VALUE",
     )
+    arms: str | None = option(
+        None,
+        "TOML file that declares further arms: a variant with options of masll/config.py fixed, "
+        "under a name (docs/arms.md)",
+        metavar="FILE.toml",
+    )
+    controls: tuple[str, ...] = option(
+        (),
+        "further arms: gated-fusion with its box from elsewhere, which tell localization from a "
+        "zoom and from a second network",
+        choices=CONTROLS,
+    )
+    confirm_default: bool = _by_preset(
+        "confirm each arm's default setting, too, as an arm of its own", "confirm_default"
+    )
     seed: int = option(0, "of the samplers and the search trials; confirm trials count up from it")
     num_gpus: int | None = option(
         None, "GPUs to use at most, in all of a cluster (default: all there are; the CPU if none)"
@@ -125,7 +144,7 @@ class SearchOptions(DataOptions):
     def __post_init__(self) -> None:
         for variant in self.variants:
             check_choice("variant", variant, VARIANTS)
-        for name in ("variants", "backbones"):
+        for name in ("variants", "backbones", "controls"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise InputError(f"--{name} names one of {' '.join(values)} twice; name each once")
@@ -159,11 +178,6 @@ class SearchOptions(DataOptions):
     def source_pixels(self) -> int:
         """Side of the stored images."""
         return self.source_size or default_source_size(self.image_size)
-
-    @property
-    def arms(self) -> list[Arm]:
-        """Every variant on every backbone."""
-        return [Arm(v, backbone) for backbone in self.backbones for v in self.variants]
 
     @property
     def recipe(self) -> Recipe:

@@ -6,7 +6,7 @@ that train it run side by side on one GPU, one more each time.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ def best_packing(measure: Callable[[int], Measured | None], most: int = MOST) ->
     return best
 
 
-def largest_arm(arms: list[Arm], recipe: Recipe) -> Arm:
+def largest_arm(arms: Sequence[Arm], recipe: Recipe) -> Arm:
     """The arm whose network has most weights."""
     untrained = dataclasses.replace(recipe, pretrained=False)
 
@@ -90,7 +90,7 @@ def wait_for_gpu() -> None:
     remove_placement_group(group)
 
 
-def measure_packing(options: SearchOptions, cores: int) -> int:
+def measure_packing(options: SearchOptions, arms: Sequence[Arm], cores: int) -> int:
     """The best number of trials on a GPU of the Ray cluster that this process is connected to.
 
     Args:
@@ -99,7 +99,7 @@ def measure_packing(options: SearchOptions, cores: int) -> int:
     # Each has a core at least: a share of memory for one that finds no core would lie idle.
     most = max(1, min(MOST, cores // (options.cpus_per_trial or 1)))
     recipe = options.recipe
-    arm = largest_arm(options.arms, recipe)
+    arm = largest_arm(arms, recipe)
     group = placement_group([{"GPU": 1, "CPU": cores}])
     ray.get(group.ready())
     share = 1 / MOST

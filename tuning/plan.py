@@ -10,7 +10,7 @@ from typing import Any
 from tuning.arm_search import ArmSearch
 from tuning.selection import DEFAULT, Selection, is_repeat
 from tuning.study.arm import Arm
-from tuning.study.space import Space, of_variant
+from tuning.study.space import Space, of_arm
 from tuning.study.trial import Stage, Status, Trial, TrialResult
 
 
@@ -38,7 +38,9 @@ class ArmPlan:
         scheduler: str,
         selection: Selection = DEFAULT,
     ) -> None:
-        self.arm, self.space = arm, of_variant(space, arm.variant)
+        self.arm, self.space = arm, of_arm(space, arm)
+        if not self.space:  # nothing to search: every trial would be the same one
+            trials = 0
         self.trials, self.epochs, self.seeds, self.seed = trials, epochs, seeds, seed
         self.selection = selection
         self.search = ArmSearch(
@@ -177,7 +179,7 @@ class ArmPlan:
         return None
 
     def _confirmed_params(self, confirmation: int) -> Mapping[str, Any] | None:
-        """The best hyperparameters as they were when a confirmation began.
+        """The best hyperparameters as they were when a confirmation began; none of an arm without.
 
         A search that goes on later may find better ones, but the test set has been opened. None
         where there is nothing to confirm, or nothing else than was confirmed before.
@@ -187,8 +189,11 @@ class ArmPlan:
         params = {t.confirmation: t.params for t in begun if t.stage == Stage.CONFIRM}
         if confirmation in params:
             return params[confirmation]
-        best = None if self.best is None else self.best.trial.params
-        return None if best in params.values() else best
+        if not self.space:
+            chosen: Mapping[str, Any] | None = {}
+        else:
+            chosen = None if self.best is None else self.best.trial.params
+        return None if chosen in params.values() else chosen
 
     def _next_number(self, stage: Stage, budget: int, confirmation: int = 1) -> int | None:
         begun = self._begun.get((stage, confirmation), set())

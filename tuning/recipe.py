@@ -32,17 +32,10 @@ class Recipe:
         Args:
             params: hyperparameters by the names of fields of either config.
         """
-        params = {**self.fixed, **params}
+        params = {**self.fixed, **arm.fixed, **params}
         model = {name: value for name, value in params.items() if name in MODEL_OPTIONS}
         training = {name: value for name, value in params.items() if name not in MODEL_OPTIONS}
-        common = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed}
-        return (
-            ModelConfig(
-                variant=arm.variant,
-                backbone=arm.backbone,
-                pretrained=self.pretrained,
-                image_size=self.image_size,
-                **model,
-            ),
-            TrainConfig(**common | training),
-        )
+        network: dict[str, Any] = {"variant": arm.variant, "backbone": arm.backbone}
+        network |= {"pretrained": self.pretrained, "image_size": self.image_size}
+        run = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed}
+        return ModelConfig(**network | model), TrainConfig(**run | training)

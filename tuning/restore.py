@@ -4,14 +4,14 @@ from tuning.options import SearchOptions
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import TrialReader
-from tuning.study.space import Space
+from tuning.study.spec import Spec
 from tuning.study.unfinished import UnfinishedTrials
 
 
 def load_plan(
     folder: StudyFolder,
     options: SearchOptions,
-    space: Space,
+    spec: Spec,
     *,
     confirm_again: bool = False,
     reader: TrialReader | None = None,
@@ -25,7 +25,7 @@ def load_plan(
     plan = StudyPlan(
         ArmPlan(
             arm,
-            space,
+            spec.space,
             trials=options.trials,
             epochs=options.epochs,
             seeds=options.seeds,
@@ -34,9 +34,9 @@ def load_plan(
             scheduler=options.scheduler,
             selection=options.selection,
         )
-        for arm in options.arms
+        for arm in spec.arms
     )
-    results = (reader or TrialReader(folder, space)).results()
+    results = (reader or TrialReader(folder, spec.space)).results()
     for result in results:
         plan.arms[result.trial.arm].replay(result)
     ended = {result.trial.trial_id for result in results}

@@ -17,8 +17,9 @@ from masll.common.options import add_options
 from masll.common.storage import any_path
 from masll.data.prepare import prepare
 from masll.data.store import ImageStore
-from tuning.checks import check_machine, check_new, check_resumed, check_same_images
+from tuning.checks import check_machine, check_masks, check_new, check_resumed, check_same_images
 from tuning.dashboard import dashboard_file
+from tuning.declarations import declared_arms
 from tuning.display import StudyDisplay, counts, duration
 from tuning.images import StudyImages, choose_images, read_images, write_folds
 from tuning.ledger import Ledger, Outcome
@@ -102,18 +103,20 @@ class _Question:
 
     def plan(self, *, confirm_again: bool) -> StudyPlan:
         """What is left to do."""
-        return load_plan(self.folder, self.options, self.spec.space, confirm_again=confirm_again)
+        return load_plan(self.folder, self.options, self.spec, confirm_again=confirm_again)
 
 
 def _new_question(chosen: dict[str, Any]) -> _Question:
     options = resolve(chosen)
     space = load_space(options.space, options.fixed)
+    arms = declared_arms(options, space)
     folder = _folder(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
     check_new(folder)
     check_machine(options)
     store = prepare(options, options.source_pixels)
+    check_masks(arms, store)
     images = choose_images(options)
-    return _Question(folder, options, make_spec(options, space, store, images), store, images)
+    return _Question(folder, options, make_spec(options, arms, space, store, images), store, images)
 
 
 def _resumed_question(chosen: dict[str, Any]) -> _Question:
@@ -149,7 +152,7 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
         slots = (
             in_process.one_slot()
             if options.in_process
-            else engine.choose_slots(options, console.print)
+            else engine.choose_slots(options, spec.arms, console.print)
         )
         write_folds(folder, question.images)
         spec.write(folder)  # from here on there is a study
@@ -216,7 +219,7 @@ def _print_what_it_will_see(question: _Question, console: Console, *, resume: bo
     labels = question.store.listed("test")["labels"]
     options = question.options
     study = read_study(question.folder.path, search_predictions=False) if resume else None
-    print_planned(options.arms, sum(labels), len(labels), options.seeds, console, study)
+    print_planned(question.spec.arms, sum(labels), len(labels), options.seeds, console, study)
 
 
 def _report(plan: StudyPlan, folder: StudyFolder, console: Console) -> int:
@@ -242,7 +245,7 @@ def _report(plan: StudyPlan, folder: StudyFolder, console: Console) -> int:
         f"{arm.count(Stage.CONFIRM, Status.FAILED)} confirm trials failed"
         for arm in plan.arms.values()
         if arm.count(Stage.SEARCH, Status.FAILED) + arm.count(Stage.CONFIRM, Status.FAILED)
-        or arm.best is None
+        or (arm.best is None and arm.trials)
     ]
     if failed:
         print("; ".join(failed) + f"; column 'error' in {folder}/trials says why", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Options that a study fixes for all its trials: `--set optimizer=adamw weight_decay=0.01`."""
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from masll.common.checks import suggestion
@@ -29,23 +29,52 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         InputError: another form, an unknown name, or a value that the library refuses.
     """
     values: dict[str, Any] = {}
-    known = sorted(set(_TYPES) - DECIDED)
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting} is no setting; write it as NAME=VALUE")
-        if name in DECIDED:
-            raise InputError(f"--set {setting}: the study decides it; see --help for its option")
-        if name not in known:
-            near = suggestion(name, known)
-            raise InputError(f"--set {setting}: unknown option{near}; one of: {', '.join(known)}")
+        check_name(f"--set {setting}", name)
         if name in values:
             raise InputError(f"--set names {name} twice; name it once")
         values[name] = _value(setting, _TYPES[name], text)
+    check_values(values)
+    return values
+
+
+def check_name(where: str, name: str, decided: Collection[str] = DECIDED) -> None:
+    """Raise `InputError` unless a name is that of an option that can be fixed.
+
+    Args:
+        where: it was said, for the message.
+        decided: options that cannot, as the study decides them.
+    """
+    known = sorted(set(_TYPES) - set(decided))
+    if name in decided:
+        raise InputError(f"{where}: the study decides it; see --help for its option")
+    if name not in known:
+        near = suggestion(name, known)
+        raise InputError(f"{where}: unknown option{near}; one of: {', '.join(known)}")
+
+
+def typed(where: str, name: str, value: Any) -> Any:
+    """A value of a TOML file as its option has it: a whole number may stand for a float.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    kind = _TYPES[name]
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise InputError(f"{where}: {value!r} must be of type {kind.__name__}")
+    return value
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Raise `InputError` for values that the library refuses."""
     for config in (ModelConfig, TrainConfig):
         fields = typing.get_type_hints(config)
         config(**{name: value for name, value in values.items() if name in fields})
-    return values
 
 
 def as_settings(values: Mapping[str, Any]) -> tuple[str, ...]:

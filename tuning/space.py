@@ -26,10 +26,10 @@ from masll.config import ModelConfig, TrainConfig
 from masll.variants import VARIANTS, describe
 from tuning.recipe import MODEL_OPTIONS
 from tuning.settings import DECIDED
-from tuning.study.space import Parameter, Space
+from tuning.study.space import LEARNING_RATES, Parameter, Space
 
 # What the study itself decides is not up for search; a batch size is.
-_FIXED = (DECIDED - {"batch_size"}) | {"compile"}
+_FIXED = (DECIDED - {"batch_size"}) | {"compile", "box"}
 _FIELDS = {
     field.name: field
     for config in (ModelConfig, TrainConfig)
@@ -37,19 +37,17 @@ _FIELDS = {
     if field.name not in _FIXED
 }
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_SLL_ONLY = {
+SLL_ONLY = {
     *("threshold_scale", "map_size", "largest_component", "box_padding", "min_box_side"),
-    *("square_box", "shared_backbone"),
+    *("square_box", "shared_backbone", "box"),
 }
-_GATE_ONLY = {"gate_bias", "gate_scaled"}
+GATE_ONLY = {"gate_bias", "gate_scaled"}
 _LOCALIZING = tuple(variant for variant in VARIANTS if describe(variant).localizes)
 _GATING = tuple(variant for variant in VARIANTS if describe(variant).gates)
 DEFAULT_SPACE: Space = (
-    Parameter("lr", "float", 1e-4, 1e-1, log=True, default=_FIELDS["lr"].default),
+    LEARNING_RATES["sgd"],
     Parameter("threshold_scale", "float", 0.5, 2.0, default=1.0, variants=_LOCALIZING),
 )
-# AdamW's steps are of the size of the rate, whatever the gradient's: it wants a smaller one.
-_LR_OF_ADAMW = Parameter("lr", "float", 1e-5, 1e-2, log=True, default=5e-4)
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
@@ -83,8 +81,7 @@ def load_space(path: str | None, fixed: Mapping[str, Any] = _NOTHING) -> Space:
             sense.
     """
     space = {parameter.name: parameter for parameter in DEFAULT_SPACE}
-    if fixed.get("optimizer") == "adamw":
-        space["lr"] = _LR_OF_ADAMW
+    space["lr"] = LEARNING_RATES[fixed.get("optimizer", TrainConfig.optimizer)]
     tables = {} if path is None else _read_tables(path)
     for name, table in tables.items():
         if name in fixed:
@@ -118,7 +115,7 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
     values: dict[str, Any] = {
         key: tuple(v) if isinstance(v, list) else v for key, v in table.items()
     }
-    variants = _LOCALIZING if name in _SLL_ONLY else _GATING if name in _GATE_ONLY else VARIANTS
+    variants = _LOCALIZING if name in SLL_ONLY else _GATING if name in GATE_ONLY else VARIANTS
     base = known or Parameter(name, "float", default=_FIELDS[name].default, variants=variants)
     parameter = dataclasses.replace(base, **values)
     if not isinstance(parameter.variants, tuple):

@@ -5,7 +5,7 @@ import datetime
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tuning.options import SearchOptions
 from tuning.selection import AS_BEFORE
 from tuning.settings import SETTINGS_BEFORE
 from tuning.slots import Slots
+from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import TrialReader
 from tuning.study.space import Space
@@ -28,18 +29,26 @@ _NOT_ASKED = {
     *("study", "num_gpus", "gpus_per_trial", "cpus_per_trial", "address", "in_process"),
     "time_budget",
 }
+# Options that name files, whose content stands in the spec.
+_READ = {"space", "arms"}
 # Options that may grow on resuming.
 _BUDGET = {"trials", "seeds"}
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow")
 
 
-def make_spec(options: SearchOptions, space: Space, store: ImageStore, images: StudyImages) -> Spec:
+def make_spec(
+    options: SearchOptions,
+    arms: Sequence[Arm],
+    space: Space,
+    store: ImageStore,
+    images: StudyImages,
+) -> Spec:
     """The spec of a new study."""
     values = dataclasses.asdict(options)
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return Spec(
-        arms=tuple(options.arms),
-        options={k: v for k, v in values.items() if k not in _NOT_ASKED and k != "space"},
+        arms=tuple(arms),
+        options={k: v for k, v in values.items() if k not in _NOT_ASKED | _READ},
         space=space,
         data=DataRecord(
             source=store.index["source"],
@@ -84,8 +93,10 @@ def resumed_options(spec: Spec, chosen: Mapping[str, Any]) -> SearchOptions:
         raise InputError("spec.json names no options, so the study cannot be resumed; restore it")
     before = {"set": SETTINGS_BEFORE, **dataclasses.asdict(AS_BEFORE)}
     original = {**before, **spec.options}
-    if "space" in chosen:
-        raise InputError("--space cannot change on resuming; leave it out, or start another study")
+    for name in sorted(_READ & chosen.keys()):
+        raise InputError(
+            f"--{name} cannot change on resuming; leave it out, or start another study"
+        )
     for name, value in chosen.items():
         if name in _NOT_ASKED or name not in original:
             continue

@@ -101,7 +101,7 @@ class StatusView:
         spec = read_spec(self.folder)
         options = resumed_options(spec, {})
         self.held = holder(self.folder)  # before the rows, or the last ones might be missed
-        plan = load_plan(self.folder, options, spec.space, reader=self._reader)
+        plan = load_plan(self.folder, options, spec, reader=self._reader)
         self.ended = sum(len(of_arm.results) for of_arm in plan.arms.values())
         state = "done" if plan.done else "stopped; go on with --resume"
         if self.held:

@@ -128,7 +128,11 @@ class TrialRun:
         predictions = self.training.predict(test)
         milliseconds = 1000 * (time.perf_counter() - started) / len(test)
         self._cost = model_cost(self.training.model, milliseconds)
-        predictions = dataclasses.replace(predictions, frozen=self.training.predict_frozen(test))
+        predictions = dataclasses.replace(
+            predictions,
+            frozen=self.training.predict_frozen(test),
+            elsewhere=self.training.predict_elsewhere(test),
+        )
         trial = self.trial
         folder = self.job.folder.model(trial.arm, trial.seed, trial.confirmation)
         save_model(self.training.model, folder)

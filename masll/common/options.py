@@ -45,7 +45,9 @@ def add_options(
         settings: dict[str, Any] = {"dest": field.name}
         settings["default"] = argparse.SUPPRESS if suppress_defaults else field.default
         if hint is bool:
-            settings["action"] = argparse.BooleanOptionalAction if field.default else "store_true"
+            settings["action"] = (
+                "store_true" if field.default is False else argparse.BooleanOptionalAction
+            )
             settings["help"] = help_text
         else:
             settings["type"] = hint

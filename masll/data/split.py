@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 class Pixels:
-    """Rows of one or more arrays of images as if they were one array, copied when asked for."""
+    """Rows of arrays of images or masks as if they were one array, copied when asked for."""
 
     def __init__(
         self, parts: Sequence[npt.NDArray[np.uint8]], rows: npt.NDArray[np.int64] | None = None
@@ -27,7 +27,7 @@ class Pixels:
         return Pixels(self._parts, self._rows[rows])
 
     def __getitem__(self, chosen: Any) -> npt.NDArray[np.uint8]:
-        """Images by index array or slice: (n, 3, S, S)."""
+        """Rows by index array or slice: (n, 3, S, S) of images, (n, S, S) of masks."""
         rows = self._rows[chosen]
         part_of = np.searchsorted(self._starts, rows, side="right") - 1
         images = np.empty((len(rows), *self.shape[1:]), np.uint8)
@@ -37,7 +37,7 @@ class Pixels:
         return images
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """The images of one split, or of a part of one or more."""
 
@@ -45,7 +45,7 @@ class Split:
     ids: tuple[str, ...]
     labels: npt.NDArray[np.int64]  # (N,), 1 = melanoma
     images: npt.NDArray[np.uint8] | Pixels  # (N, 3, S, S), memory-mapped, read only
-    masks: npt.NDArray[np.uint8] | None = None  # (N, S, S), 1 = lesion; None without any mask
+    masks: npt.NDArray[np.uint8] | Pixels | None = None  # (N, S, S), 1 = lesion; None without any
     masked: npt.NDArray[np.bool_] | None = None  # (N,), which images have a mask
     fit: str = "squash"  # how the images became squares
 
@@ -53,27 +53,37 @@ class Split:
         return len(self.ids)
 
     def select(self, rows: npt.NDArray[np.int64]) -> "Split":
-        """Some of the images, in the order of `rows`; without their masks."""
+        """Some of the images, in the order of `rows`."""
         ids = tuple(self.ids[row] for row in rows)
-        if isinstance(self.images, Pixels):
-            images = self.images.select(rows)
-        else:
-            images = Pixels([self.images], rows)
-        return Split(self.name, ids, self.labels[rows], images, fit=self.fit)
+        images = _select(self.images, rows)
+        masks = None if self.masks is None else _select(self.masks, rows)
+        masked = None if self.masked is None else self.masked[rows]
+        return Split(self.name, ids, self.labels[rows], images, masks, masked, self.fit)
 
 
 def pool(name: str, splits: Sequence[Split]) -> Split:
-    """Several splits one after the other; without their masks."""
+    """Several splits one after the other; with masks where all have them."""
+    masks = [split.masks for split in splits if split.masks is not None]
+    masked = [split.masked for split in splits if split.masked is not None]
     return Split(
         name,
         tuple(image_id for split in splits for image_id in split.ids),
         np.concatenate([split.labels for split in splits]),
-        Pixels([part for split in splits for part in _parts(split)]),
-        fit=splits[0].fit,
+        _pool([split.images for split in splits]),
+        _pool(masks) if len(masks) == len(splits) else None,
+        np.concatenate(masked) if len(masked) == len(splits) else None,
+        splits[0].fit,
     )
 
 
-def _parts(split: Split) -> list[npt.NDArray[np.uint8]]:
-    if isinstance(split.images, Pixels):
+def _select(
+    array: npt.NDArray[np.uint8] | Pixels, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8] | Pixels:
+    return array.select(rows) if isinstance(array, Pixels) else Pixels([array], rows)
+
+
+def _pool(arrays: Sequence[npt.NDArray[np.uint8] | Pixels]) -> Pixels:
+    whole = [array for array in arrays if not isinstance(array, Pixels)]
+    if len(whole) < len(arrays):
         raise TypeError("pool whole splits, then select from the pool")
-    return [split.images]
+    return Pixels(whole)

@@ -31,6 +31,7 @@ COLUMNS = [
     "arm",
     "variant",
     "backbone",
+    "reference",
     "seeds",
     "auc_mean",
     "auc_sd",

@@ -159,11 +159,12 @@ def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated
         object_store_memory=10**8,
     )
     try:
-        packed = measure_packing(SMALL, cores=2)
+        arms = [Arm(variant, "test_resnet") for variant in SMALL.variants]
+        packed = measure_packing(SMALL, arms, cores=2)
         assert 1 <= packed <= 2, "no more than there are cores"
         monkeypatch.setattr(packing, "Probe", Cramped)
         with pytest.raises(InputError, match="does not fit into a GPU's memory"):
-            measure_packing(SMALL, cores=2)
+            measure_packing(SMALL, arms, cores=2)
         plan = StudyPlan(
             [
                 ArmPlan(

@@ -7,7 +7,7 @@ from masll.config import TrainConfig
 from tuning.recipe import Recipe
 from tuning.space import DEFAULT_SPACE, load_space
 from tuning.study.arm import Arm
-from tuning.study.space import of_variant
+from tuning.study.space import of_arm
 
 PAPER = Recipe(epochs=100, batch_size=15, image_size=256, source_size=512, pretrained=True)
 
@@ -51,13 +51,13 @@ def test_a_file_changes_and_adds_parameters(write):
     names = {p.name: p for p in space}
     assert list(names) == ["lr", "threshold_scale", "optimizer", "warmup", "batch_size"]
     assert (names["lr"].low, names["lr"].high, names["lr"].log) == (0.001, 0.1, True)
-    assert [p.name for p in of_variant(space, "gated-fusion")] == [
+    assert [p.name for p in of_arm(space, Arm("gated-fusion", "resnet18"))] == [
         "lr",
         "threshold_scale",
         "optimizer",
         "batch_size",
     ]
-    assert [p.name for p in of_variant(space, "baseline")] == [
+    assert [p.name for p in of_arm(space, Arm("baseline", "resnet18"))] == [
         "lr",
         "optimizer",
         "warmup",
@@ -94,11 +94,11 @@ def test_every_option_beyond_the_paper_can_be_searched(write):
         choices = [false, true]
     """)
     )
-    for_gated = {p.name: p.default for p in of_variant(space, "gated-fusion")}
+    for_gated = {p.name: p.default for p in of_arm(space, Arm("gated-fusion", "resnet18"))}
     assert len(for_gated) == 10
     model, training = PAPER.configs(Arm("gated-fusion", "resnet18"), for_gated)
     assert model == ModelConfig(backbone="resnet18") and training == TrainConfig()
-    for_baseline = [p.name for p in of_variant(space, "baseline")]
+    for_baseline = [p.name for p in of_arm(space, Arm("baseline", "resnet18"))]
     assert for_baseline == ["lr", "label_smoothing", "class_weights"]
 
 

@@ -6,6 +6,7 @@ trial has ended, for everyone, exactly when that file is there.
 
 import dataclasses
 import datetime
+import json
 import math
 import types
 import typing
@@ -17,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from masll.config import BOXES
 from masll.results import EpochResult, Predictions
-from tuning.study.arm import Arm
+from tuning.study.arm import Arm, Declaration
 from tuning.study.space import Parameter, Space
 from tuning.study.trial import Stage, Status, Trial
 
+_OWN_COLUMNS = {"lr", "threshold_scale"}  # of trials/, searched or fixed
 _ARROW = {
     str: pa.string(),
     int: pa.int64(),
@@ -46,6 +49,7 @@ class TrialRow:
     arm: str
     variant: str
     backbone: str
+    fixed: str | None = None  # JSON of what a declared arm fixes; null for the variants as they are
     stage: Stage
     number: int | None = None  # see `Trial`
     confirmation: int | None = None  # likewise; null in the search
@@ -84,12 +88,14 @@ class TrialRow:
     @classmethod
     def of(cls, trial: Trial, status: Status, **values: Any) -> Self:
         """The row of a trial that has ended."""
-        params = dict(trial.params)
+        known = {name: trial.arm.fixed[name] for name in _OWN_COLUMNS & trial.arm.fixed.keys()}
+        params = known | dict(trial.params)
         return cls(
             trial_id=trial.trial_id,
             arm=str(trial.arm),
             variant=trial.arm.variant,
             backbone=trial.arm.backbone,
+            fixed=None if trial.arm.declared is None else json.dumps(dict(trial.arm.fixed)),
             stage=trial.stage,
             number=trial.number,
             confirmation=trial.confirmation if trial.stage == Stage.CONFIRM else None,
@@ -113,8 +119,12 @@ class TrialRow:
     def trial(self) -> Trial:
         """The trial whose row it is."""
         params = {"lr": self.lr, "threshold_scale": self.threshold_scale, **self.searched}
+        declared = None
+        if self.fixed is not None:
+            declared = Declaration(self.arm.partition("/")[0], json.loads(self.fixed))
+            params = {name: v for name, v in params.items() if name not in declared.fixed}
         return Trial(
-            Arm(self.variant, self.backbone),
+            Arm(self.variant, self.backbone, declared),
             self.stage,
             self.number or 0,
             self.seed,
@@ -151,7 +161,15 @@ class PredictionRow:
     y0: float | None
     x1: float | None
     y1: float | None
-    score_frozen_gate: float | None = None  # of confirmed gated models on test images
+    # Of confirmed models on test images: with a gate that ignores the image, and with the local
+    # branch's box from elsewhere, each null where the network has no such part.
+    score_frozen_gate: float | None = None
+    score_box_sll: float | None = None
+    score_box_whole: float | None = None
+    score_box_centre: float | None = None
+    score_box_shuffled: float | None = None
+    score_box_darkness: float | None = None
+    score_box_mask: float | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +227,8 @@ def prediction_table(row: TrialRow, predictions: Predictions) -> pa.Table:
         boxes = predictions.boxes
         columns[name] = _floats(None if boxes is None else boxes[:, axis], n)
     columns["score_frozen_gate"] = _floats(predictions.frozen, n)
+    for box in BOXES:
+        columns[f"score_box_{box}"] = _floats(predictions.elsewhere.get(box), n)
     return pa.table(columns, pa.schema(schema))
 
 

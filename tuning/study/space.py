@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from masll.config import TrainConfig
 from masll.variants import VARIANTS
+from tuning.study.arm import Arm
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,30 @@ class Parameter:
 Space = tuple[Parameter, ...]
 
 
-def of_variant(space: Space, variant: str) -> Space:
-    """The parameters that are searched for a variant."""
-    return tuple(parameter for parameter in space if variant in parameter.variants)
+# The range of the learning rate by optimizer. AdamW's steps are of the size of the rate, whatever
+# the gradient's: it wants a smaller one.
+LEARNING_RATES: Mapping[str, Parameter] = {
+    "sgd": Parameter("lr", "float", 1e-4, 1e-1, log=True, default=TrainConfig.lr),
+    "adamw": Parameter("lr", "float", 1e-5, 1e-2, log=True, default=5e-4),
+}
+# Options that only boxes from the activation map have.
+_OF_THE_MAP = {"threshold_scale", "map_size", "largest_component"}
+
+
+def of_arm(space: Space, arm: Arm) -> Space:
+    """The parameters that are searched for an arm: of its variant, less what it fixes.
+
+    With an optimizer of its own, it has that optimizer's range of the learning rate, unless the
+    study has another range than the usual one. Where the box is no map's, there is no threshold.
+    """
+    own = {p.name: p for p in space if arm.variant in p.variants and p.name not in arm.fixed}
+    if own.get("lr") in LEARNING_RATES.values() and "optimizer" in arm.fixed:
+        own["lr"] = LEARNING_RATES[arm.fixed["optimizer"]]
+    if arm.fixed.get("box", "sll") not in ("sll", "shuffled"):
+        own = {name: parameter for name, parameter in own.items() if name not in _OF_THE_MAP}
+    return tuple(own.values())
+
+
+def default_setting(space: Space) -> dict[str, Any]:
+    """The first trial's values."""
+    return {parameter.name: parameter.default for parameter in space}

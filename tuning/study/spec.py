@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from masll.common.errors import InputError
-from tuning.study.arm import Arm
+from tuning.study.arm import Arm, Declaration
 from tuning.study.folder import StudyFolder
 from tuning.study.rows import TrialRow
 from tuning.study.space import Parameter, Space
@@ -78,7 +78,7 @@ class Spec:
         options = dict(content.get("options", {}))
         space = options.pop("space", ())
         return cls(
-            arms=tuple(Arm.parse(arm) for arm in content.get("arms", ())),
+            arms=tuple(_arm(arm, content.get("declared", {})) for arm in content.get("arms", ())),
             options=options,
             space=tuple(Parameter.from_dict(parameter) for parameter in space),
             data=_filled(DataRecord, content.get("data", {})),
@@ -103,6 +103,13 @@ class Spec:
             "versions": dict(self.versions),
             "git_commit": self.git_commit,
         }
+        declared = {
+            arm.name: {"variant": arm.variant, **arm.declared.as_dict()}
+            for arm in self.arms
+            if arm.declared is not None
+        }
+        if declared:
+            content["declared"] = declared
         if self.primary is not None:
             content["primary"] = self.primary
         if self.runs:
@@ -165,6 +172,16 @@ def spent_by_arm(rows: Iterable[TrialRow]) -> dict[str, Spent]:
             so_far.gpu_hours + hours * (row.gpus or 0),
         )
     return spent
+
+
+def _arm(name: str, declared: Mapping[str, Mapping[str, Any]]) -> Arm:
+    """An arm by its name, and by what was declared under the part before the first slash."""
+    undeclared = Arm.parse(name)
+    if undeclared.variant not in declared:
+        return undeclared
+    values = dict(declared[undeclared.variant])
+    variant = values.pop("variant")
+    return Arm(variant, undeclared.backbone, Declaration(undeclared.variant, **values))
 
 
 def _filled(record: type, values: Mapping[str, Any]) -> Any:

@@ -38,7 +38,7 @@ class Trial:
     def trial_id(self) -> str:
         """The same for the same position in the plan, whenever the study is resumed."""
         again = f"-{self.confirmation}" * (self.confirmation > 1)
-        return f"{self.arm.variant}.{self.arm.backbone}.{self.stage}{again}.{self.number:04d}"
+        return f"{self.arm.name}.{self.arm.backbone}.{self.stage}{again}.{self.number:04d}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuning.study.arm import Arm
+from tuning.study.arm import Arm, Declaration
 from tuning.study.folder import StudyFolder
 from tuning.study.trial import Stage, Trial
 
@@ -51,6 +51,8 @@ class UnfinishedTrials:
         trial = unfinished.trial
         content = asdict(trial) | {name: getattr(unfinished, name) for name in _REPORTED}
         content["arm"] = [trial.arm.variant, trial.arm.backbone]
+        if trial.arm.declared is not None:
+            content["declared"] = {"name": trial.arm.name, "fixed": dict(trial.arm.fixed)}
         content["started_at"] = unfinished.started_at.isoformat()
         self.folder.begun(trial.trial_id).write_whole(json.dumps(content))
 
@@ -63,5 +65,8 @@ class UnfinishedTrials:
 def _from_json(content: dict[str, Any]) -> UnfinishedTrial:
     started_at = datetime.datetime.fromisoformat(content.pop("started_at"))
     reported = {name: content.pop(name) for name in _REPORTED}
-    arm, stage = Arm(*content.pop("arm")), Stage(content.pop("stage"))
+    declared = content.pop("declared", None)
+    variant, backbone = content.pop("arm")
+    arm = Arm(variant, backbone, declared and Declaration(**declared))
+    stage = Stage(content.pop("stage"))
     return UnfinishedTrial(Trial(arm=arm, stage=stage, **content), started_at, **reported)

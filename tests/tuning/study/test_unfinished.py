@@ -14,6 +14,7 @@ from tuning.space import DEFAULT_SPACE
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.rows import TrialRow
+from tuning.study.spec import Spec
 from tuning.study.trial import Stage, Status, Trial
 from tuning.study.unfinished import UnfinishedTrial, UnfinishedTrials
 from tuning.study.writer import RowWriter
@@ -92,7 +93,7 @@ def test_what_a_killed_run_has_left_of_an_ended_trial_is_forgotten(folder):
         UnfinishedTrials(folder).keep(UnfinishedTrial(trial, NOW))
     row = TrialRow.of(ended, Status.FAILED, started_at=NOW, ended_at=NOW, seconds=1.0)
     RowWriter(folder, DEFAULT_SPACE).write(row, [], [])
-    plan = load_plan(folder, options, DEFAULT_SPACE)
+    plan = load_plan(folder, options, Spec(arms=(arm,), space=DEFAULT_SPACE))
     assert plan.waiting == {cut_off.trial_id}
     forget_ended(folder, plan)
     assert [begun.trial for begun in UnfinishedTrials(folder).all()] == [cut_off]

@@ -1,0 +1,162 @@
+"""The arms of a study: every variant, and those that options and a TOML file declare beside them.
+
+A declared arm is a variant with some options fixed, under a name of its own. It has a budget, rows
+and models as any arm, and a reference that it is compared with.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from masll.common.checks import suggestion
+from masll.common.errors import InputError
+from masll.variants import REFERENCE, VARIANTS, describe
+from tuning.options import CONTROLS, SearchOptions
+from tuning.settings import DECIDED, check_name, check_values, typed
+from tuning.space import GATE_ONLY, SLL_ONLY
+from tuning.study.arm import DEFAULT, Arm, Declaration
+from tuning.study.space import Space, default_setting, of_arm
+
+# Gated-fusion with its box from elsewhere: what else could explain a gain of localization. `about`
+# says what the arm has more than its reference, `lacks` what it has less.
+_CONTROLS: Mapping[str, Declaration] = {
+    each.name: each
+    for each in (
+        Declaration(
+            "whole",
+            {"box": "whole"},
+            "a second network with finer pixels, its box being the whole image",
+            compare="global-only",
+        ),
+        Declaration(
+            "centre",
+            {"box": "centre"},
+            "a zoom that looks at nothing, its box being the centred half",
+            compare="whole",
+        ),
+        Declaration(
+            "shuffled",
+            {"box": "shuffled"},
+            "its box is that of another image, of the same sizes and bias for the centre",
+            lacks="localization itself",
+        ),
+        Declaration(
+            "darkness",
+            {"box": "darkness"},
+            "its box surrounds the largest dark region by Otsu's threshold",
+            lacks="learned instead of classical localization",
+        ),
+        Declaration(
+            "mask",
+            {"box": "mask"},
+            "perfect localization, its box being that of the lesion mask",
+        ),
+    )
+}
+assert tuple(_CONTROLS) == CONTROLS
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+_WORDS = {"variant", "about", "compare", "lacks"}  # keys of a table that are no options
+_DECIDED = (DECIDED - {"batch_size", "pretrained"}) | {"compile"}
+
+
+def declared_arms(options: SearchOptions, space: Space) -> tuple[Arm, ...]:
+    """All arms of a new study, backbone by backbone: variants, controls, those of a file, defaults.
+
+    Raises:
+        InputError: the file cannot be read, an arm fixes what it cannot, or has no reference.
+    """
+    of_file = {} if options.arms is None else _read(options.arms)
+    designs: list[tuple[str, Declaration | None]] = [(name, None) for name in options.variants]
+    designs += [(REFERENCE, _CONTROLS[name]) for name in options.controls]
+    designs += [_declaration(options.arms or "", name, table) for name, table in of_file.items()]
+    _check_names(options, designs)
+    arms = [Arm(variant, b, declared) for b in options.backbones for variant, declared in designs]
+    if options.confirm_default:
+        arms += [_as_published(arm, space) for arm in arms if of_arm(space, arm)]
+        arms.sort(key=lambda arm: options.backbones.index(arm.backbone))
+    return tuple(arms)
+
+
+def _as_published(arm: Arm, space: Space) -> Arm:
+    """An arm with nothing left to search: every parameter at its default."""
+    setting = default_setting(of_arm(space, arm))
+    declared = Declaration(
+        f"{arm.name}{DEFAULT}",
+        {**arm.fixed, **setting},
+        f"{arm.name} with its default setting, as published",
+        compare=arm.name,
+        lacks=f"tuning {arm.name}",
+    )
+    return Arm(arm.variant, arm.backbone, declared)
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f"cannot read --arms {path}: {error.strerror}") from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise InputError(f"--arms {path} is no TOML file: {error}") from error
+
+
+def _declaration(path: str, name: str, table: Any) -> tuple[str, Declaration]:
+    """The variant of a declared arm, and what is declared."""
+    where = f"{path}, [{name}]"
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: '{name}' must be a table, [{name}]")
+    if not _NAME.fullmatch(name) or name.endswith(DEFAULT):
+        raise InputError(
+            f"{where}: an arm's name has letters, digits, - and _, and does not end in {DEFAULT}"
+        )
+    words = {key: table.get(key, "") for key in _WORDS}
+    for key, value in words.items():
+        if not isinstance(value, str):
+            raise InputError(f"{where}: {key} must be a text, got {value!r}")
+    variant = words["variant"] or REFERENCE
+    if variant not in VARIANTS:
+        raise InputError(
+            f"{where}: unknown variant '{variant}'{suggestion(variant, VARIANTS)}; one of: "
+            + ", ".join(VARIANTS)
+        )
+    fixed = {}
+    for key, value in table.items():
+        if key not in _WORDS:
+            check_name(f"{where}, {key}", key, _DECIDED)
+            fixed[key] = typed(f"{where}, {key}", key, value)
+    try:
+        check_values(fixed)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    parts = describe(variant)
+    foreign = [
+        *(sorted(fixed.keys() & SLL_ONLY) if not parts.localizes else ()),
+        *(sorted(fixed.keys() & GATE_ONLY) if not parts.gates else ()),
+    ]
+    if foreign:
+        raise InputError(f"{where}: {variant} has no {foreign[0]}; leave it out")
+    compare, lacks = words["compare"] or REFERENCE, words["lacks"] or None
+    return variant, Declaration(name, fixed, words["about"], compare, lacks)
+
+
+def _check_names(options: SearchOptions, designs: Sequence[tuple[str, Declaration | None]]) -> None:
+    """Raise `InputError` where a name comes twice, or an arm's reference not at all."""
+    names = [variant if declared is None else declared.name for variant, declared in designs]
+    for _, declared in designs:
+        if declared is None:
+            continue
+        where = f"--arms {options.arms}, [{declared.name}]"
+        if declared.name in options.controls and declared is _CONTROLS[declared.name]:
+            where = f"--controls {declared.name}"
+        if names.count(declared.name) > 1 or declared.name in VARIANTS:
+            raise InputError(f"{where}: another arm has that name; choose another")
+        if declared.compare == declared.name:
+            raise InputError(f"{where}: it cannot be compared with itself; name another arm")
+        if declared.compare not in names:
+            near = suggestion(declared.compare, names)
+            raise InputError(
+                f"{where} is compared with {declared.compare}, which the study has not got{near}; "
+                "add that arm, or name another to compare"
+            )
