@@ -22,6 +22,7 @@ def remarks(study: Study) -> list[str]:
     return [
         *_legend(study),
         *declared(study),
+        *_weights(study),
         *_conditions(study),
         *reopened(study),
         *_missing(study),
@@ -114,6 +115,16 @@ def _leaks(study: Study) -> list[str]:
         f"{known} training images show a lesion of the validation or test images; --drop-leaks "
         "leaves them out."
     ] * (known > 0)
+
+
+def _weights(study: Study) -> list[str]:
+    """Backbones whose weights were fed otherwise than they were trained."""
+    return [
+        f"{backbone}: its weights, of {record.source}, were trained on images normalised and "
+        f"padded otherwise than this network does; {record.right} feeds them as they were trained."
+        for backbone, record in study.spec.weights.items()
+        if record.right
+    ]
 
 
 def declared(study: Study) -> list[str]:

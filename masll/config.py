@@ -81,6 +81,11 @@ class TrainConfig:
     weight_decay: float = option(1e-4, "L2 penalty on weights, not on biases or norms")
     schedule: str = option("cosine", "of the learning rate after warm-up", choices=SCHEDULES)
     warmup: float = option(0.1, "share of all steps in which the learning rate rises from 0")
+    weight_average: float = option(
+        0.0,
+        "decay a step of an exponential average of the weights, which is judged and kept instead "
+        "of the last ones, such as 0.99; 0 is none",
+    )
     label_smoothing: float = option(0.0, "share of the target spread over both classes")
     class_weights: bool = option(False, "weigh classes by the inverse of their frequency")
     compile: bool = option(False, "compile the network with torch.compile; pays off on GPUs")
@@ -99,6 +104,8 @@ class TrainConfig:
             raise InputError(f"weight decay must be 0 or more, got {self.weight_decay}")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup must be a share from 0 to below 1, got {self.warmup}")
+        if not 0 <= self.weight_average < 1:
+            raise InputError(f"weight average is a decay below 1, got {self.weight_average}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label smoothing is a share below 1, got {self.label_smoothing}")
 

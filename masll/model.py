@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from masll import fusion
-from masll.backbones import Backbone, feature_layout, file_weights, imagenet_weights
+from masll.backbones import Backbone, feature_layout, imagenet_weights, weights_from
 from masll.boxes import replace_boxes
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
@@ -193,7 +193,7 @@ def find_weights(config: ModelConfig) -> Mapping[str, Tensor] | None:
         InputError: they are wanted but not to be had.
     """
     if config.weights is not None:
-        return file_weights(config.weights)
+        return weights_from(config.backbone, config.weights)
     return imagenet_weights(config.backbone) if config.pretrained else None
 
 

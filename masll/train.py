@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
 from masll.common.storage import any_path, whole_file
-from masll.config import ModelConfig, TrainConfig, default_source_size
+from masll.config import BEFORE, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.devices import find_device, keep_freed_memory
@@ -36,7 +37,14 @@ class RunOptions(DataOptions):
 
     out: str = option("", "folder for the model of the best epoch and epochs.csv", metavar="DIR")
     device: str = option("auto", "auto (the first GPU, or the CPU), cpu, cuda, cuda:1, ...")
+    threads: int | None = option(
+        None, "cores to use on the CPU (default: all; 1 where other runs share the machine)"
+    )
     resume: bool = option(False, "go on with the run in --out")
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"--threads must be 1 or more, got {self.threads}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
     device = find_device(options.device)
     keep_freed_memory()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     store = prepare(options, source_size)
     train, validation = store.split("train"), store.split("validation")
     question = {
@@ -78,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(
                 f"cannot read {state_file}: {type(error).__name__}; start again in another folder"
             ) from error
-        if state["question"] != question:
+        if _with_later_options(state["question"]) != question:
             raise InputError(f"the run in {folder} was asked something else; repeat its options")
         trainer.load_state_dict(state["trainer"])
         results = [EpochResult(**row) for row in state["results"]]
@@ -111,6 +121,13 @@ def main(arguments: list[str] | None = None) -> int:
         f"its model is in {folder}"
     )
     return 0
+
+
+def _with_later_options(question: dict[str, Any]) -> dict[str, Any]:
+    """What a run was asked, with what it said by not naming options that came later."""
+    model = {**dataclasses.asdict(ModelConfig()), **BEFORE, **question["model"]}
+    training = {**dataclasses.asdict(TrainConfig()), **question["training"]}
+    return {**question, "model": model, "training": training}
 
 
 def _write_epochs(path: Path, results: Sequence[EpochResult]) -> None:

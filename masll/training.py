@@ -11,11 +11,12 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from masll.config import ModelConfig, TrainConfig
@@ -154,6 +155,11 @@ class Trainer(TrainingRun):
             check_masked(validation)
         self.loader = Loader(self.model.inputs, device, model_config.box)
         self.optimizer = make_optimizer(self.model, train_config)
+        # Its decay begins low, so that it soon forgets the weights that nothing was learned in.
+        self._average: ModelEmaV3 | None = None
+        if train_config.weight_average:
+            decay = train_config.weight_average
+            self._average = ModelEmaV3(self.model, decay, use_warmup=True, warmup_power=3 / 4)
         self._run = torch.compile(self.model) if train_config.compile else self.model
         weights = balanced_weights(train.labels).to(device) if train_config.class_weights else None
         self._loss = functools.partial(
@@ -195,7 +201,7 @@ class Trainer(TrainingRun):
         if not self.diverged and self.best_epoch.beaten_by(result):
             self.best_epoch = BestEpoch(result, predictions)
             if self.keep_best_weights:
-                self.best_weights = _copy_to_cpu(self.model)
+                self.best_weights = _copy_to_cpu(self._judged)
         return result
 
     def predict(self, split: Split) -> Predictions:
@@ -204,18 +210,17 @@ class Trainer(TrainingRun):
 
     def predict_frozen(self, split: Split) -> npt.NDArray[np.float64] | None:
         """Likewise with the gate frozen at its means over validation images: (N,) scores."""
-        self.model.eval()
-        return frozen_gate_scores(self.model, self.loader, self.validation, split)
+        return frozen_gate_scores(self._judged.eval(), self.loader, self.validation, split)
 
     def predict_elsewhere(self, split: Split) -> Mapping[str, npt.NDArray[np.float64]]:
         """Likewise with the local branch's box from elsewhere: see `scores_elsewhere`."""
-        self.model.eval()
-        return scores_elsewhere(self.model, self.loader, split)
+        return scores_elsewhere(self._judged.eval(), self.loader, split)
 
     def restore_best(self) -> None:
         """Go back to the weights of the best epoch."""
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
+            self._judged.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingRun.state_dict`."""
@@ -224,6 +229,7 @@ class Trainer(TrainingRun):
             "diverged": self.diverged,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "average": None if self._average is None else self._average.module.state_dict(),
             "best_weights": self.best_weights,
             **self.best_epoch.state_dict(),
         }
@@ -233,6 +239,8 @@ class Trainer(TrainingRun):
         state = copy.deepcopy(state)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None:
+            self._average.module.load_state_dict(state["average"])
         self.epoch, self.diverged = state["epoch"], state["diverged"]
         self.best_weights = state["best_weights"]
         self.best_epoch = BestEpoch.of_state(state, self.validation)
@@ -247,9 +255,8 @@ class Trainer(TrainingRun):
         lr = self.config.lr
         loaded = self.loader.training_batches(self.train, self.config.batch_size, draws)
         for step, (images, labels, lesions) in enumerate(loaded):
-            lr = self.config.lr * schedule_factor(
-                self.config, self.epoch * self.steps_per_epoch + step, self.steps_per_epoch
-            )
+            steps = self.epoch * self.steps_per_epoch + step
+            lr = self.config.lr * schedule_factor(self.config, steps, self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             with autocast(self.device):
@@ -257,15 +264,23 @@ class Trainer(TrainingRun):
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
+            if self._average is not None:
+                self._average.update(self.model, steps + 1)
             total += loss.detach() * len(labels)  # stays on the device: no wait inside the step
             if step % _CHECKED_EVERY == 0 and not bool(total.isfinite()):
                 break  # diverged: the rest of the epoch would be wasted
         return float(total) / len(self.train), lr
 
+    @property
+    def _judged(self) -> Masll:
+        """The network that is evaluated and kept: the present one, or the average of its steps."""
+        return self.model if self._average is None else cast(Masll, self._average.module)
+
     def _evaluate(self, split: Split) -> Evaluation:
-        self.model.eval()
+        self._judged.eval()
         variant = describe(self.model.config.variant)
-        return evaluate(self._run, variant, self.loader, split)
+        network = self._run if self._average is None else self._judged
+        return evaluate(network, variant, self.loader, split)
 
 
 def _mixed(seed: int, epoch: int) -> int:

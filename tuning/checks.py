@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from masll.common.errors import InputError
 from masll.data.store import ImageStore
 from masll.data.types import SPLITS
+from masll.variants import PLAIN
 from tuning.options import SearchOptions
 from tuning.slots import find_slots, this_machine
 from tuning.study.arm import Arm
@@ -38,12 +39,26 @@ def check_machine(options: SearchOptions) -> None:
     else:
         _check_address(options.address)
     # timm and Ray take seconds to import: not to be paid for a misspelt option.
-    from masll.backbones import feature_layout, imagenet_weights
+    from masll.backbones import feature_layout
+    from masll.model import find_weights
 
     for backbone in options.backbones:
         feature_layout(backbone, options.image_size)
-        if options.pretrained:
-            imagenet_weights(backbone)
+        model, _ = options.recipe.configs(Arm(PLAIN, backbone))
+        find_weights(model)
+
+
+def check_same_weights(spec: Spec, options: SearchOptions) -> None:
+    """Raise `InputError` unless the backbones start from what the study began with."""
+    from masll.backbones import start_of
+
+    for backbone, record in spec.weights.items():
+        now = start_of(backbone, options.weight_files.get(backbone))
+        if record.sha256 not in (None, now.sha256):
+            raise InputError(
+                f"the weights of {backbone} are not those that the study began with "
+                f"({record.source}); put them back, or start another study"
+            )
 
 
 def _check_address(address: str) -> None:

@@ -69,6 +69,12 @@ class SearchOptions(DataOptions):
     variants: tuple[str, ...] = option(VARIANTS, "variants to compare")
     backbones: tuple[str, ...] = _by_preset("timm networks to compare them on", "backbones", "NAME")
     pretrained: bool = option(True, "start from ImageNet weights")
+    weights: tuple[str, ...] = option(
+        (),
+        "files with backbones' weights, to start from instead: .safetensors, or a PyTorch "
+        "checkpoint of tensors",
+        metavar="BACKBONE=FILE",
+    )
     trials: int = _by_preset("search trials of each arm", "trials")
     epochs: int = _by_preset("most epochs of a trial", "epochs")
     seeds: int = _by_preset("seeds that each arm's best is retrained with", "seeds")
@@ -170,6 +176,10 @@ class SearchOptions(DataOptions):
         parse_time(self.time_budget)
         parse_share(self.gpus_per_trial)
         parse_settings(self.set)
+        for backbone in self.weight_files:
+            if backbone not in self.backbones:
+                known = " ".join(self.backbones)
+                raise InputError(f"--weights {backbone}: no backbone of the study, {known}")
         # What every trial would be refused for is refused here.
         ModelConfig(image_size=self.image_size)
         TrainConfig(epochs=self.epochs, batch_size=self.batch_size, seed=self.seed)
@@ -180,6 +190,21 @@ class SearchOptions(DataOptions):
         return self.source_size or default_source_size(self.image_size)
 
     @property
+    def weight_files(self) -> dict[str, str]:
+        """What `--weights` says: file by backbone.
+
+        Raises:
+            InputError: it says it otherwise.
+        """
+        files = {}
+        for setting in self.weights:
+            backbone, equals, file = setting.partition("=")
+            if not (backbone and equals and file):
+                raise InputError(f"--weights {setting}: write it as BACKBONE=FILE")
+            files[backbone] = file
+        return files
+
+    @property
     def recipe(self) -> Recipe:
         """How every trial trains."""
         return Recipe(
@@ -188,6 +213,7 @@ class SearchOptions(DataOptions):
             image_size=self.image_size,
             source_size=self.source_pixels,
             pretrained=self.pretrained,
+            weights=self.weight_files,
             fixed=self.fixed,
         )
 

@@ -22,6 +22,7 @@ class Recipe:
     image_size: int  # side of a network input in pixels
     source_size: int  # side of the stored images, which crops are cut from
     pretrained: bool
+    weights: Mapping[str, str] = field(default_factory=dict)  # file to start from, by backbone
     fixed: Mapping[str, Any] = field(default_factory=dict)  # fields of either config, by name
 
     def configs(
@@ -37,5 +38,7 @@ class Recipe:
         training = {name: value for name, value in params.items() if name not in MODEL_OPTIONS}
         network: dict[str, Any] = {"variant": arm.variant, "backbone": arm.backbone}
         network |= {"pretrained": self.pretrained, "image_size": self.image_size}
+        if model.get("pretrained", self.pretrained):
+            network["weights"] = self.weights.get(arm.backbone)
         run = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed}
         return ModelConfig(**network | model), TrainConfig(**run | training)

@@ -7,6 +7,7 @@ import datetime
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +18,14 @@ from masll.common.options import add_options
 from masll.common.storage import any_path
 from masll.data.prepare import prepare
 from masll.data.store import ImageStore
-from tuning.checks import check_machine, check_masks, check_new, check_resumed, check_same_images
+from tuning.checks import (
+    check_machine,
+    check_masks,
+    check_new,
+    check_resumed,
+    check_same_images,
+    check_same_weights,
+)
 from tuning.dashboard import dashboard_file
 from tuning.declarations import declared_arms
 from tuning.display import StudyDisplay, counts, duration
@@ -127,6 +135,7 @@ def _resumed_question(chosen: dict[str, Any]) -> _Question:
     check_machine(options)
     store = prepare(options, options.source_pixels)
     check_same_images(spec, store)
+    check_same_weights(spec, options)
     # A larger budget, and what an earlier version did not say.
     asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
     asked |= dataclasses.asdict(options.selection)
@@ -206,8 +215,12 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(arguments)).items()
     }
+    # --resume may come from elsewhere.
     if chosen.get("data", "synthetic") != "synthetic":
-        chosen["data"] = str(any_path(chosen["data"]).resolve())  # --resume may come from elsewhere
+        chosen["data"] = str(any_path(chosen["data"]).resolve())
+    if "weights" in chosen:
+        named = (setting.partition("=") for setting in chosen["weights"])
+        chosen["weights"] = tuple(f"{b}{e}{file and Path(file).resolve()}" for b, e, file in named)
     return chosen
 
 

@@ -22,7 +22,7 @@ from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import TrialReader
 from tuning.study.space import Space
-from tuning.study.spec import DataRecord, Run, Spec, spent_by_arm
+from tuning.study.spec import DataRecord, Run, Spec, WeightsRecord, spent_by_arm
 
 # Options that say where and how long to run, not what is asked; they may differ on resuming.
 _NOT_ASKED = {
@@ -58,6 +58,7 @@ def make_spec(
             leaks=images.leaks,
             left_out={name: list(ids) for name, ids in images.left_out.items()},
         ),
+        weights=_weights(options),
         versions={"python": platform.python_version(), **versions},
         git_commit=_git_commit(),
         primary=describe(PLAIN).lacks,
@@ -113,6 +114,17 @@ def resumed_options(spec: Spec, chosen: Mapping[str, Any]) -> SearchOptions:
                 "leave it out, or start another study"
             )
     return SearchOptions(**{**{k: _plain(v) for k, v in original.items()}, **chosen})
+
+
+def _weights(options: SearchOptions) -> dict[str, WeightsRecord]:
+    from masll.backbones import start_of  # imports PyTorch
+
+    if not options.pretrained:
+        return {}
+    return {
+        name: WeightsRecord(*start_of(name, options.weight_files.get(name)))
+        for name in options.backbones
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -3,9 +3,17 @@
 import pytest
 import timm
 import torch
+from sklearn.datasets import load_sample_images
 
 from masll import InputError
-from masll.backbones import Backbone, feature_layout, imagenet_weights
+from masll.backbones import (
+    OFFLINE_PACKAGES,
+    Backbone,
+    feature_layout,
+    imagenet_weights,
+    offline_file,
+    start_of,
+)
 
 KINDS = {
     "resnet18": "NCHW",
@@ -53,6 +61,64 @@ def test_weights_for_another_image_size_are_fitted():
     ours = backbone.network.state_dict()
     assert ours["pos_embed"].shape != weights["pos_embed"].shape
     assert torch.equal(ours["blocks.0.attn.qkv.weight"], weights["blocks.0.attn.qkv.weight"])
+
+
+def distance_to_training(name: str, photographs: torch.Tensor) -> float:
+    """How far the inputs of batch norms lie from what they were in training, in their spread.
+
+    Mean over layers of |mean of a channel - its stored mean| / stored standard deviation.
+    """
+    backbone = Backbone(name, photographs.shape[-1], imagenet_weights(name)).eval()
+    distances = []
+
+    def measure(norm, inputs):
+        means = inputs[0].mean(dim=(0, 2, 3))
+        spread = (norm.running_var + norm.eps).sqrt()
+        distances.append(((means - norm.running_mean).abs() / spread).mean())
+
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.register_forward_pre_hook(measure)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (backbone.mean, backbone.std))
+    with torch.inference_mode():
+        backbone((photographs - mean) / std)
+    return float(torch.stack(distances).mean())
+
+
+@pytest.fixture(scope="module")
+def photographs() -> torch.Tensor:
+    """Parts of scikit-learn's two photographs, a temple and a flower, as RGB in 0 to 1."""
+    images = [torch.tensor(each).permute(2, 0, 1) / 255 for each in load_sample_images().images]
+    corners = [(y, x) for y in (0, 100, 200) for x in (0, 208, 416)]
+    return torch.stack([image[:, y : y + 224, x : x + 224] for image in images for y, x in corners])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OFFLINE_PACKAGES)
+def test_weights_of_packages_are_fed_as_they_were_trained_or_said_not_to_be(name, photographs):
+    if offline_file(name) is None:
+        pytest.skip(f"{OFFLINE_PACKAGES[name]} is not installed")
+    right = start_of(name).right
+    distance = distance_to_training(name, photographs)
+    if right is None:
+        assert distance < 0.22, "0.15 to 0.17 where they are"
+    else:
+        assert distance > 1.5 * distance_to_training(right, photographs)
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch):
+    asked = []
+
+    def no_connection(address, **_):
+        asked.append(address)
+        raise OSError
+
+    monkeypatch.setattr("socket.create_connection", no_connection)
+    monkeypatch.setattr("timm.create_model", lambda *_, **__: pytest.fail("asks again and again"))
+    imagenet_weights.cache_clear()
+    with pytest.raises(InputError):
+        imagenet_weights("resnet18")
+    assert len(asked) == 1
 
 
 def test_weights_that_are_not_to_be_had_are_one_line_that_says_what_was_tried():

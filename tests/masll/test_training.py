@@ -64,6 +64,42 @@ def test_stopping_after_an_epoch_and_going_on_changes_no_bit(store, variant, sto
     assert straight.best.epoch == second.best.epoch
 
 
+def test_an_average_of_weights_is_judged_kept_and_gone_on_with(store):
+    averaged = make_trainer(store, weight_average=0.9)
+    plain = make_trainer(store)
+    steps, means = 0, {k: v.clone() for k, v in averaged.model.state_dict().items()}
+    for _ in range(3):  # the average written out, from the weights of each step of a plain run
+        averaged.run_epoch()
+        step = plain.optimizer.step
+
+        def stepped(step=step):
+            nonlocal steps
+            step()
+            steps += 1
+            decay = 0.0 if steps == 1 else min(0.9, 1 - steps ** -(3 / 4))
+            for name, now in plain.model.state_dict().items():
+                if now.is_floating_point():
+                    means[name] = decay * means[name] + (1 - decay) * now
+
+        plain.optimizer.step = stepped
+        plain.run_epoch()
+        plain.optimizer.step = step
+    kept = averaged.state_dict()["average"]
+    assert all(torch.allclose(kept[k], means[k], atol=1e-5) for k in means if "num_b" not in k)
+    assert averaged.predict(averaged.validation).scores.tolist() == (
+        averaged.last_validation.scores.tolist()
+    )
+    again = make_trainer(store, weight_average=0.9)
+    again.load_state_dict(averaged.state_dict())
+    for trainer in (again, averaged):
+        trainer.restore_best()
+    best = averaged.best_validation.scores
+    assert np.array_equal(again.predict(again.validation).scores, best)
+    assert np.array_equal(averaged.predict(averaged.validation).scores, best)
+    saved = dict(averaged.model.named_parameters())
+    assert all(torch.equal(saved[k], w) for k, w in again.model.named_parameters())
+
+
 def test_another_seed_trains_another_network(store):
     losses = {make_trainer(store, seed=seed).run_epoch().train_loss for seed in range(3)}
     assert len(losses) == 3

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from sklearn.metrics import roc_auc_score
 
@@ -251,6 +252,16 @@ def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, monkeyp
     refused("--address", "127.0.0.1:1", words=["--address 127.0.0.1:1", "refused", "host:port"])
     refused("--address", "somewhere", words=["--address somewhere", "host:port"])
     (tmp_path / "file").write_text("")
+    refused("--weights", tmp_path / "file", words=["--weights", "write it as BACKBONE=FILE"])
+    refused("--weights", f"resnet18={tmp_path}/file", words=["--weights resnet18: no backbone"])
+    of_it = f"{TINY_BACKBONE}={tmp_path}/file"
+    refused("--pretrained", "--weights", of_it, words=["cannot read weights", f"{tmp_path}/file"])
+    other = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"conv1.weight": torch.zeros(2)}, other)
+    of_it = f"{TINY_BACKBONE}={other}"
+    refused(
+        "--pretrained", "--weights", of_it, words=["other.safetensors", "0 of the", TINY_BACKBONE]
+    )
     refused("--study", tmp_path / "file", words=["is a file"])
     refused("--study", tmp_path / "file" / "x", words=["below a file"])
     image = isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg"

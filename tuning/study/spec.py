@@ -32,6 +32,15 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
+class WeightsRecord:
+    """What a backbone started from."""
+
+    source: str  # in words
+    sha256: str | None = None  # of the file
+    right: str | None = None  # the backbone that feeds them as they were trained; None for this one
+
+
+@dataclass(frozen=True)
 class Run:
     """One run of the search in a study."""
 
@@ -60,6 +69,7 @@ class Spec:
     options: Mapping[str, Any] = field(default_factory=dict)  # what was asked, without the space
     space: Space = ()
     data: DataRecord = DataRecord()
+    weights: Mapping[str, WeightsRecord] = field(default_factory=dict)  # by backbone
     versions: Mapping[str, str] = field(default_factory=dict)  # of Python and packages
     git_commit: str | None = None
     created_at: str = ""  # ISO 8601, UTC
@@ -82,6 +92,10 @@ class Spec:
             options=options,
             space=tuple(Parameter.from_dict(parameter) for parameter in space),
             data=_filled(DataRecord, content.get("data", {})),
+            weights={
+                name: _filled(WeightsRecord, values)
+                for name, values in content.get("weights", {}).items()
+            },
             versions=content.get("versions", {}),
             git_commit=content.get("git_commit"),
             created_at=content.get("created_at", ""),
@@ -110,6 +124,10 @@ class Spec:
         }
         if declared:
             content["declared"] = declared
+        if self.weights:
+            content["weights"] = {
+                name: dataclasses.asdict(record) for name, record in self.weights.items()
+            }
         if self.primary is not None:
             content["primary"] = self.primary
         if self.runs:
