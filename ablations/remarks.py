@@ -101,7 +101,9 @@ def _conditions(study: Study) -> list[str]:
 
 
 def _leaks(study: Study) -> list[str]:
-    if study.left_out or study.spec.data.source == "synthetic":  # every lesion is drawn once
+    if study.left_out or str(study.spec.data.source).startswith(
+        "synthetic"
+    ):  # every lesion is drawn once
         return []
     known = study.spec.data.leaks
     if known is None and is_official(study):

@@ -18,6 +18,7 @@ from masll.common.options import add_options
 from masll.common.storage import any_path
 from masll.data.prepare import prepare
 from masll.data.store import ImageStore
+from masll.data.synthetic_source import WORDS as SYNTHETIC
 from tuning.checks import (
     check_machine,
     check_masks,
@@ -216,7 +217,7 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
         for name, value in vars(parser.parse_args(arguments)).items()
     }
     # --resume may come from elsewhere.
-    if chosen.get("data", "synthetic") != "synthetic":
+    if "data" in chosen and chosen["data"] not in SYNTHETIC:
         chosen["data"] = str(any_path(chosen["data"]).resolve())
     if "weights" in chosen:
         named = (setting.partition("=") for setting in chosen["weights"])

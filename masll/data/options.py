@@ -12,7 +12,8 @@ class DataOptions:
 
     data: str = option(
         "synthetic",
-        "ISIC 2017 folder or CSV file, here or on s3://, or the word synthetic",
+        "ISIC 2017 folder or CSV file, here or on s3://, or the word synthetic or "
+        "synthetic-fine, whose melanomas only a crop tells",
         metavar="PATH",
     )
     source_size: int | None = option(

@@ -8,6 +8,8 @@ from typing import Any
 from masll.data import synthetic
 from masll.data.types import Picture, Problem, Record
 
+# What `--data` says, and the kind of lesions that it means.
+WORDS: Mapping[str, str] = MappingProxyType({"synthetic": "abcd", "synthetic-fine": "fine"})
 # Sized for a demonstration of a few minutes on two cores.
 _COUNTS = {"train": 320, "validation": 120, "test": 250}
 
@@ -15,31 +17,38 @@ _COUNTS = {"train": 320, "validation": 120, "test": 250}
 class SyntheticSource:
     """Lesions 0, 1, 2, ... of `masll.data.synthetic`, dealt out to the splits in order."""
 
-    name = "synthetic"
     official: Mapping[str, tuple[int, int]] = MappingProxyType({})
     problems: tuple[Problem, ...] = ()
 
-    def __init__(self, counts: dict[str, int] | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, counts: dict[str, int] | None = None, seed: int = 0, kind: str = "abcd"
+    ) -> None:
         self.counts = dict(counts or _COUNTS)
-        self.seed = seed
+        self.seed, self.kind = seed, kind
+        self.name = next(name for name, of_name in WORDS.items() if of_name == kind)
 
     @functools.cached_property
     def records(self) -> list[Record]:
         splits = [split for split, count in self.counts.items() for _ in range(count)]
         return [
-            Record(f"SYN_{index:07d}", synthetic.label_of(index, self.seed), split)
+            Record(f"SYN_{index:07d}", synthetic.label_of(index, self.seed, self.kind), split)
             for index, split in enumerate(splits)
         ]
 
     def identity(self) -> Any:
-        return {"generator": synthetic.GENERATOR_VERSION, "counts": self.counts, "seed": self.seed}
+        generator = self._kind(synthetic.GENERATOR_VERSION)
+        return {"generator": generator, "counts": self.counts, "seed": self.seed}
 
     def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
         del fit  # drawn as a square
         index = int(record.image_id.removeprefix("SYN_"))
-        lesion = synthetic.synthesize(index, size, self.seed)
-        digest = f"{synthetic.GENERATOR_VERSION}/{self.seed}/{index}"
+        lesion = synthetic.synthesize(index, size, self.seed, self.kind)
+        digest = f"{self._kind(synthetic.GENERATOR_VERSION)}/{self.seed}/{index}"
         return Picture(lesion.image, lesion.mask, digest)
+
+    def _kind(self, version: int) -> int | str:
+        """The generator of these lesions; of the first kind a number, as stores have had it."""
+        return version if self.kind == "abcd" else f"{self.kind} {version}"
 
     def inspect(self, record: Record) -> Iterable[Problem]:
         del record
