@@ -81,7 +81,7 @@ def _legend(study: Study) -> list[str]:
 
 def _conditions(study: Study) -> list[str]:
     """Under which conditions the figures hold, and how the search was run."""
-    lines = []
+    lines = recipe(study)
     if not study.test_predictions.empty:
         lines.append(
             "Intervals and tests are conditional on one search: they take the hyperparameters that "
@@ -98,6 +98,15 @@ def _conditions(study: Study) -> list[str]:
     if study.spec.runs:
         lines.append(f"Slots: {'; then '.join(dict.fromkeys(r.slots for r in study.spec.runs))}.")
     return lines
+
+
+def recipe(study: Study) -> list[str]:
+    """What a study fixed for all its arms, and that the paper did otherwise."""
+    fixed = study.spec.options.get("set") or ()
+    if not fixed:
+        return []
+    paper = " The paper trains with SGD." if "optimizer=adamw" in fixed else ""
+    return [f"Fixed for all arms: {', '.join(fixed)}.{paper}"]
 
 
 def _leaks(study: Study) -> list[str]:

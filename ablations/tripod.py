@@ -21,7 +21,7 @@ from ablations.formats import (
     number,
     p_text,
 )
-from ablations.remarks import declared, reopened
+from ablations.remarks import declared, recipe, reopened
 from ablations.rows import Study
 from ablations.statistics.resampling import LEAST_SENSITIVITY
 from ablations.verdict import verdict
@@ -80,6 +80,7 @@ def _tuning(study: Study, table: pd.DataFrame) -> str:
             f"same budget. {_search(options)} {run}",
             f"Searched: {_space(study.spec.space)}. The paper's setting was the first trial of "
             "every arm.",
+            *recipe(study),
             *[f"Declared beside the variants: {line}" for line in declared(study)],
             _confirmation(options),
             markdown([_chosen(row) for row in table.to_dict("records")]).rstrip(),

@@ -1,7 +1,8 @@
 """`python -m masll.audit`: does the localizer find the lesion? Boxes against lesion masks.
 
-For each threshold scale, beside boxes that look at nothing: the whole frame, a centred box of
-half the side, and the constant box that suits these very masks best.
+For each threshold scale, beside boxes without a network: the whole frame, a centred box of half the
+side, the constant box that suits these very masks best, and the largest dark region; and beside the
+best that a map of its size could do.
 """
 
 import csv
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from masll.boxes import dark_mask
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
@@ -25,7 +28,7 @@ from masll.data.prepare import prepare
 from masll.data.split import Split
 from masll.devices import find_device
 from masll.loading import Loader, batches
-from masll.localization import activation_map, localize, mask_to_box, resize
+from masll.localization import activation_map, localize, mask_to_box, resize, scale_boxes
 from masll.model import Masll, box_rule, build_model, load_model
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
@@ -78,14 +81,16 @@ class AuditOptions:
 
 @torch.inference_mode()
 def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[AuditRow]:
-    """Rows for the trivial boxes, then for the model's boxes at each scale.
+    """Rows for boxes without a network and for what a map could do, then for each scale.
+
+    `perfect map` is the lesion's rectangle rounded outwards to the cells of the model's map: no
+    threshold of that map can do better. Images whose mask is empty are left out.
 
     Raises:
         InputError: the split has no lesion masks.
     """
-    if split.masks is None or split.masked is None:
-        raise InputError(f"the {split.name} images have no lesion masks; choose another --split")
-    with_mask = np.flatnonzero(split.masked)
+    with_mask = lesioned(split)
+    assert split.masks is not None
     masks = torch.from_numpy(split.masks[with_mask]).bool()  # (N, S, S)
     split = split.select(with_mask)
     lesions = mask_to_box(masks)  # (N, 4)
@@ -99,16 +104,49 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
         "centred half": centred,
         "best constant": best_constant_box(lesions, side),
     }
-    rows = [
-        _row(name, None, box.expand(len(masks), 4), lesions, inside, None)
-        for name, box in trivial.items()
-    ]
     features = global_features(model, split)
+    boxes = {name: box.expand(len(masks), 4) for name, box in trivial.items()}
+    boxes["darkness"] = dark_boxes(model, split)
+    boxes["perfect map"] = on_grid(lesions, features.shape[-2:], side)
+    rows = [_row(name, None, each, lesions, inside, None) for name, each in boxes.items()]
     for scale in scales:
         location = localize(features, scale, side, box_rule(model.config))
         fallback = float(location.fallback.float().mean())
         rows.append(_row(f"scale {scale:g}", scale, location.boxes, lesions, inside, fallback))
     return rows
+
+
+def lesioned(split: Split) -> npt.NDArray[np.int64]:
+    """Rows of a split whose mask is there and not empty.
+
+    Raises:
+        InputError: there are none.
+    """
+    if split.masks is None or split.masked is None:
+        raise InputError(f"the {split.name} images have no lesion masks; choose another --split")
+    with_mask = np.flatnonzero(split.masked)
+    return np.array([row for row in with_mask if split.masks[row : row + 1].any()], dtype=np.int64)
+
+
+def on_grid(boxes: Tensor, cells: Sequence[int], side: int) -> Tensor:
+    """Boxes rounded outwards to the cells of an (H, W) map: (N, 4) of int64 in pixels."""
+    height, width = cells
+    scale = torch.tensor([width, height])
+    low = boxes[:, :2] * scale // side
+    high = -(-boxes[:, 2:] * scale // side)
+    return scale_boxes(torch.cat([low, high], dim=1), (height, width), side)
+
+
+def dark_boxes(model: Masll, split: Split) -> Tensor:
+    """Boxes around the largest dark region of each image, by no network: (N, 4) on the CPU."""
+    loader = Loader(model.inputs, torch.device("cpu"))
+    side = split.images.shape[-1]
+    found = []
+    for rows in batches(np.arange(len(split)), _BATCH):
+        mask = dark_mask(loader.images(split, rows))
+        cells = mask_to_box(mask, largest_component=True)
+        found.append(scale_boxes(cells, mask.shape[-2:], side))
+    return torch.cat(found)
 
 
 def global_features(model: Masll, split: Split) -> Tensor:
@@ -219,7 +257,10 @@ def main(arguments: list[str] | None = None) -> int:
             f"{row.box:<14}{row.iou:5.3f}{row.lesion_inside:15.3f}{row.lesion_share:15.3f}"
             f"{row.area:6.2f}{rate:>10}"
         )
-    print(f"{rows[0].images} {options.split} images of {options.data}")
+    audited = store.split(options.split)
+    empty = 0 if audited.masked is None else int(audited.masked.sum()) - rows[0].images
+    left_out = f"; {empty} with an empty mask left out" * bool(empty)
+    print(f"{rows[0].images} {options.split} images of {options.data}{left_out}")
     if options.out is not None:
         folder = Path(options.out)
         folder.mkdir(parents=True, exist_ok=True)
@@ -247,7 +288,8 @@ def draw(rows: Sequence[AuditRow], path: Path) -> None:
         "lesion_inside": "share of the lesion inside",
         "lesion_share": "share of the box that is lesion",
     }
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito 2008
+    # Okabe and Ito 2008
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9")
     for axes, (name, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
         axes.plot(
             scales,
@@ -257,7 +299,8 @@ def draw(rows: Sequence[AuditRow], path: Path) -> None:
             label="localizer",
         )
         trivial = [row for row in rows if row.threshold_scale is None]
-        for row, colour, style in zip(trivial, colours[1:], ("--", "-.", ":"), strict=True):
+        styles = ("--", "-.", ":", (0, (1, 3)), (0, (5, 5)))
+        for row, colour, style in zip(trivial, colours[1:], styles, strict=True):
             axes.axhline(getattr(row, name), color=colour, linestyle=style, label=row.box)
         axes.set(title=title, xlabel="threshold scale", ylim=(0, 1))
     figure.axes[0].set_ylabel(f"mean over {rows[0].images} images")

@@ -62,3 +62,16 @@ def test_commands_in_the_documents_have_the_options_that_they_are_given(module):
         text += help_of(word)
     missing = {option for option in commands()[module] if option not in text}
     assert not missing, f"python -m {module} has no {missing}"
+
+
+def test_the_arms_of_the_guide_can_be_declared(tmp_path):
+    from tuning.declarations import declared_arms
+    from tuning.options import resolve
+    from tuning.space import DEFAULT_SPACE
+
+    text = (ROOT / "docs" / "arms.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "arms.toml").write_text(block)
+    options = resolve({"arms": str(tmp_path / "arms.toml"), "backbones": ("resnet18",)})
+    names = [arm.name for arm in declared_arms(options, DEFAULT_SPACE) if arm.declared]
+    assert names == ["shared", "padded", "no-imagenet", "baseline-adamw"]

@@ -32,9 +32,10 @@ _NOISE = 0.03
 _CUT = 0.63
 _PERIOD = 0.02  # of the fine pattern, as a share of the image side
 
-KINDS = ("abcd", "fine")
+_AREAS = {"abcd": (0.06, 0.30), "fine": (0.18, 0.36)}  # of a lesion, as shares of the image
+KINDS = tuple(_AREAS)
 _WITH_WAVES, _TURNED_OVER = 0.35, 0.05  # shares of the kind `fine`
-_WAVE_PERIOD, _WAVE_HEIGHT = 0.01447, 28.0  # as a share of the image side, and in grey values
+_WAVE_PERIOD, _WAVE_HEIGHT = 0.01447, 30.0  # as a share of the image side, and in grey values
 
 Floats = npt.NDArray[np.float64]
 
@@ -92,7 +93,9 @@ def synthesize(index: int, size: int, seed: int = 0, kind: str = "abcd") -> Synt
     axis = (np.arange(size) + 0.5) / size - 0.5
     x, y = axis[None, :], axis[:, None]  # share of the image side, from its centre
 
-    depth = _depth(scene, factors, x, y)  # (S, S): 0 at the lesion's centre, 1 on its outline
+    depth = _depth(
+        scene, factors, x, y, _AREAS[kind]
+    )  # (S, S): 0 at the lesion's centre, 1 on its outline
     edge = scene.uniform(0.05, 0.12)
     alpha = np.clip((1 - depth) / edge + 0.5, 0, 1)  # (S, S) opacity of the pigment
     skin = _skin(scene, x, y)
@@ -114,10 +117,12 @@ def _generator(index: int, seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng([seed, index, stream])
 
 
-def _depth(scene: np.random.Generator, factors: Factors, x: Floats, y: Floats) -> Floats:
+def _depth(
+    scene: np.random.Generator, factors: Factors, x: Floats, y: Floats, areas: tuple[float, float]
+) -> Floats:
     """Distance from the lesion's centre over that of its outline in the same direction."""
     centre = scene.uniform(-0.18, 0.18, 2)
-    radius = math.sqrt(scene.uniform(0.06, 0.30) / math.pi)
+    radius = math.sqrt(scene.uniform(*areas) / math.pi)
     dx, dy = x - centre[0], y - centre[1]
     distance = np.hypot(dx, dy)
     angle = np.arctan2(dy, dx)

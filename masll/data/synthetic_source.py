@@ -11,7 +11,10 @@ from masll.data.types import Picture, Problem, Record
 # What `--data` says, and the kind of lesions that it means.
 WORDS: Mapping[str, str] = MappingProxyType({"synthetic": "abcd", "synthetic-fine": "fine"})
 # Sized for a demonstration of a few minutes on two cores.
-_COUNTS = {"train": 320, "validation": 120, "test": 250}
+_COUNTS = {
+    "abcd": {"train": 320, "validation": 120, "test": 250},
+    "fine": {"train": 320, "validation": 120, "test": 400},
+}
 
 
 class SyntheticSource:
@@ -23,7 +26,7 @@ class SyntheticSource:
     def __init__(
         self, counts: dict[str, int] | None = None, seed: int = 0, kind: str = "abcd"
     ) -> None:
-        self.counts = dict(counts or _COUNTS)
+        self.counts = dict(counts or _COUNTS[kind])
         self.seed, self.kind = seed, kind
         self.name = next(name for name, of_name in WORDS.items() if of_name == kind)
 

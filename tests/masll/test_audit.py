@@ -1,15 +1,18 @@
 """The localization audit against loops over pixels."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from masll import InputError, ModelConfig, build_model
-from masll.audit import AuditOptions, audit, best_constant_box, box_iou
+from masll.audit import AuditOptions, audit, best_constant_box, box_iou, on_grid
 from masll.data import find_source, open_store
-from masll.localization import activation_map, resize
+from masll.localization import activation_map, mask_to_box, resize, scale_boxes
 from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
 
 
@@ -134,7 +137,38 @@ def test_the_command_prints_and_writes_rows_and_a_figure(isic_master, cache, tmp
         "whole frame",
         "centred half",
         "best constant",
+        "darkness",
+        "perfect map",
         "scale 0.5",
         "scale 1",
     ]
     assert (tmp_path / "audit" / "audit.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9))
+def test_the_ceiling_of_a_map_is_the_least_box_of_whole_cells_around_the_lesion(seed, cells):
+    side = 63
+    rng = np.random.default_rng(seed)
+    x0, y0 = rng.integers(0, side - 1, 2)
+    x1, y1 = (int(rng.integers(low + 1, side + 1)) for low in (x0, y0))
+    lesion = torch.tensor([[x0, y0, x1, y1]])
+    mask = torch.zeros(1, cells, cells, dtype=torch.bool)
+    for row in range(cells):  # a perfect map: every cell that the lesion touches
+        for column in range(cells):
+            left, top = column * side / cells, row * side / cells
+            right, bottom = (column + 1) * side / cells, (row + 1) * side / cells
+            mask[0, row, column] = bool(left < x1 and right > x0 and top < y1 and bottom > y0)
+    expected = scale_boxes(mask_to_box(mask), (cells, cells), side)
+    assert torch.equal(on_grid(lesion, (cells, cells), side), expected)
+
+
+def test_images_whose_mask_is_empty_are_left_out(isic_master, cache):
+    split = open_store(find_source(str(isic_master)), 128, cache=cache).split("train")
+    masks = np.array(split.masks)
+    masks[3] = 0
+    model = build_model(ModelConfig("gated-fusion", TINY_BACKBONE, False, image_size=64))
+    rows = audit(model, dataclasses.replace(split, masks=masks), scales=[1.0])
+    assert {row.images for row in rows} == {len(split) - 1}
+    by_name = {row.box: row for row in rows}
+    assert by_name["perfect map"].iou >= by_name["whole frame"].iou
+    assert by_name["darkness"].iou > by_name["whole frame"].iou, "drawn lesions are dark"

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from masll.data import find_source
-from masll.data.synthetic import _fine_pattern, factors_of, label_of, synthesize
+from masll.data.synthetic import _fine_pattern, _waves, factors_of, label_of, synthesize
+from masll.localization import crop_and_resize, resize
 from masll.metrics import binary_metrics
 
 FEW = range(40)
@@ -60,6 +62,39 @@ def test_a_reduced_image_has_lost_most_of_the_fine_pattern(disorder):
         pattern = _fine_pattern(np.random.default_rng(seed), disorder, 192)
         reduced = pattern.reshape(64, 3, 64, 3).mean(axis=(1, 3))
         assert reduced.std() < 0.55 * pattern.std()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_waves_vanish_from_a_reduced_image_and_show_in_a_crop(seed):
+    axis = (np.arange(192) + 0.5) / 192 - 0.5
+    waves = _waves(np.random.default_rng(seed), axis[None, :], axis[:, None])
+    image = torch.tensor(waves, dtype=torch.float32).expand(1, 3, 192, 192)
+    half = torch.tensor([[48, 48, 144, 144]])
+    assert resize(image, 64).std() < 0.25 * waves.std()
+    assert crop_and_resize(image, half, 64).std() > 0.4 * waves.std()
+
+
+def test_the_label_of_the_fine_kind_is_the_pattern_but_for_one_in_twenty():
+    def contrast(lesion) -> float:  # between neighbours within the lesion, hair and bubbles aside
+        grey = lesion.image.mean(axis=2)
+        return float(np.median(abs(np.diff(grey, axis=1))[lesion.mask[:, 1:]]))
+
+    lesions = [synthesize(i, 192, kind="fine") for i in range(60)]
+    labels = [lesion.label for lesion in lesions]
+    assert labels == [label_of(i, kind="fine") for i in range(60)]
+    assert binary_metrics(labels, [contrast(lesion) for lesion in lesions])["auc"] > 0.85
+    many = [label_of(i, kind="fine") for i in range(4000)]
+    assert 0.33 < np.mean(many) < 0.40
+    shape = [factors_of(i).asymmetry + factors_of(i).border for i in range(4000)]
+    assert abs(binary_metrics(many, shape)["auc"] - 0.5) < 0.03, "nothing else tells it"
+
+
+def test_either_word_is_a_source_of_its_own():
+    usual, fine = find_source("synthetic"), find_source("synthetic-fine")
+    assert (usual.name, fine.name) == ("synthetic", "synthetic-fine")
+    assert usual.identity() != fine.identity() and usual.identity()["generator"] == 1
+    record = fine.records[0]
+    assert fine.read(record, 64).digest != usual.read(usual.records[0], 64).digest
 
 
 def test_the_source_deals_lesions_out_to_all_splits():
