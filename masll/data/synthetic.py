@@ -35,6 +35,7 @@ _PERIOD = 0.02  # of the fine pattern, as a share of the image side
 _AREAS = {"abcd": (0.06, 0.30), "fine": (0.18, 0.36)}  # of a lesion, as shares of the image
 KINDS = tuple(_AREAS)
 _WITH_WAVES, _TURNED_OVER = 0.35, 0.05  # shares of the kind `fine`
+_GRAIN = 4.0  # standard deviation of the kind `fine`, in grey values
 _WAVE_PERIOD, _WAVE_HEIGHT = 0.01447, 30.0  # as a share of the image side, and in grey values
 
 Floats = npt.NDArray[np.float64]
@@ -102,6 +103,8 @@ def synthesize(index: int, size: int, seed: int = 0, kind: str = "abcd") -> Synt
     lesion = _pigment(scene, factors, depth, x, y)
     if kind == "fine":
         lesion += _waves(scene, x, y)[..., None] * _has_waves(index, seed)
+        skin += _grain(_generator(index, seed, 7), size)
+        lesion += _grain(_generator(index, seed, 7), size)
     else:
         lesion += _fine_pattern(scene, factors.disorder, size)[..., None] * 60
     image = skin + (lesion - skin) * (alpha * scene.uniform(0.75, 0.95))[..., None]
@@ -203,6 +206,16 @@ def _waves(scene: np.random.Generator, x: Floats, y: Floats) -> Floats:
         for way, phase in zip((along, across), phases, strict=True)
     ]
     return np.asarray(_WAVE_HEIGHT * sum(waves))
+
+
+def _grain(grain: np.random.Generator, size: int) -> Floats:
+    """(S, S, 1) in grey values: grain as coarse as a pixel of the reduced image.
+
+    It hides what the reduction leaves of the waves.
+    """
+    cells = grain.normal(0, _GRAIN, (64, 64))
+    rows = np.arange(size) * 64 // size
+    return np.asarray(cells[rows][:, rows, None])
 
 
 def _vignette(scene: np.random.Generator, image: Floats, x: Floats, y: Floats) -> None:
