@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import huggingface_hub
 import timm
 import timm.models
 import torch
-from huggingface_hub import try_to_load_from_cache
 from torch import Tensor, nn
 
 from masll.common.checks import suggestion
@@ -220,6 +218,8 @@ def _digest(file: Path) -> str:
 
 def _cached_file(name: str) -> str | None:
     """The file that the hub has given before."""
+    from huggingface_hub import try_to_load_from_cache  # nothing else here needs it
+
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         return None
@@ -230,7 +230,9 @@ def _cached_file(name: str) -> str | None:
 
 def _hub_answers() -> bool:
     """Whether a connection to the model hub is made within a second, its name looked up, too."""
-    host = urllib.parse.urlsplit(huggingface_hub.constants.ENDPOINT).hostname
+    from huggingface_hub.constants import ENDPOINT
+
+    host = urllib.parse.urlsplit(ENDPOINT).hostname
     answered = threading.Event()
 
     def connect() -> None:
