@@ -15,7 +15,9 @@ from tuning.study.spec import Spec
 
 @pytest.fixture
 def spec() -> Spec:
-    asked = dataclasses.asdict(resolve({"backbones": ("resnet18",), "trials": 7}))
+    asked = dataclasses.asdict(
+        resolve({"backbones": ("resnet18",), "trials": 7, "data": "synthetic"})
+    )
     space = [parameter.as_dict() for parameter in DEFAULT_SPACE]
     return Spec.from_json(json.loads(json.dumps({"options": asked | {"space": space}})))
 
@@ -24,7 +26,7 @@ def test_a_study_goes_on_as_it_was_asked_with_a_larger_budget(spec):
     options = resumed_options(spec, {"trials": 9, "preset": "demo", "num_gpus": 0})
     assert spec.space == DEFAULT_SPACE
     assert options == dataclasses.replace(
-        resolve({"backbones": ("resnet18",), "trials": 9}), num_gpus=0
+        resolve({"backbones": ("resnet18",), "trials": 9, "data": "synthetic"}), num_gpus=0
     )
 
 
