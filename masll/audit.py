@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from masll.boxes import dark_mask
+from masll.boxes import dark_boxes
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
@@ -106,7 +106,9 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
     }
     features = global_features(model, split)
     boxes = {name: box.expand(len(masks), 4) for name, box in trivial.items()}
-    boxes["darkness"] = dark_boxes(model, split)
+    loader = Loader(model.inputs, torch.device("cpu"))
+    every = batches(np.arange(len(split)), _BATCH)
+    boxes["darkness"] = torch.cat([dark_boxes(loader.images(split, rows)) for rows in every])
     boxes["perfect map"] = on_grid(lesions, features.shape[-2:], side)
     rows = [_row(name, None, each, lesions, inside, None) for name, each in boxes.items()]
     for scale in scales:
@@ -125,7 +127,12 @@ def lesioned(split: Split) -> npt.NDArray[np.int64]:
     if split.masks is None or split.masked is None:
         raise InputError(f"the {split.name} images have no lesion masks; choose another --split")
     with_mask = np.flatnonzero(split.masked)
-    return np.array([row for row in with_mask if split.masks[row : row + 1].any()], dtype=np.int64)
+    rows = [row for row in with_mask if split.masks[row : row + 1].any()]
+    if not rows:
+        raise InputError(
+            f"the masks of the {split.name} images are all empty; choose another --split"
+        )
+    return np.array(rows, dtype=np.int64)
 
 
 def on_grid(boxes: Tensor, cells: Sequence[int], side: int) -> Tensor:
@@ -135,18 +142,6 @@ def on_grid(boxes: Tensor, cells: Sequence[int], side: int) -> Tensor:
     low = boxes[:, :2] * scale // side
     high = -(-boxes[:, 2:] * scale // side)
     return scale_boxes(torch.cat([low, high], dim=1), (height, width), side)
-
-
-def dark_boxes(model: Masll, split: Split) -> Tensor:
-    """Boxes around the largest dark region of each image, by no network: (N, 4) on the CPU."""
-    loader = Loader(model.inputs, torch.device("cpu"))
-    side = split.images.shape[-1]
-    found = []
-    for rows in batches(np.arange(len(split)), _BATCH):
-        mask = dark_mask(loader.images(split, rows))
-        cells = mask_to_box(mask, largest_component=True)
-        found.append(scale_boxes(cells, mask.shape[-2:], side))
-    return torch.cat(found)
 
 
 def global_features(model: Masll, split: Split) -> Tensor:

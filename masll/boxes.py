@@ -42,9 +42,7 @@ def replace_boxes(
     if box == "shuffled":
         return shuffled(found)
     if box == "darkness":
-        mask = dark_mask(images)
-        cells = mask_to_box(mask, largest_component=True)
-        boxes = adjust_boxes(scale_boxes(cells, mask.shape[-2:], side), side, rule)
+        boxes = adjust_boxes(dark_boxes(images), side, rule)
         return found._replace(boxes=boxes, fallback=nowhere)
     if box == "mask":
         if lesions is None:
@@ -62,6 +60,13 @@ def shuffled(found: Localization) -> Localization:
     """
     away = len(found.boxes) // 2
     return found._replace(boxes=found.boxes.roll(away, 0), fallback=found.fallback.roll(away, 0))
+
+
+def dark_boxes(images: Tensor) -> Tensor:
+    """Around the largest dark region of each image: (B, 3, S, S) -> (B, 4) in its pixels."""
+    mask = dark_mask(images)
+    cells = mask_to_box(mask, largest_component=True)
+    return scale_boxes(cells, mask.shape[-2:], images.shape[-1])
 
 
 def dark_mask(images: Tensor) -> Tensor:

@@ -5,16 +5,14 @@ and models as any arm, and a reference that it is compared with.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
 from masll.variants import REFERENCE, VARIANTS, describe
 from tuning.options import CONTROLS, SearchOptions
-from tuning.settings import DECIDED, check_name, check_values, typed
+from tuning.settings import DECIDED, check_name, check_values, read_tables, typed
 from tuning.space import GATE_ONLY, SLL_ONLY
 from tuning.study.arm import DEFAULT, Arm, Declaration
 from tuning.study.space import Space, default_setting, of_arm
@@ -68,7 +66,7 @@ def declared_arms(options: SearchOptions, space: Space) -> tuple[Arm, ...]:
     Raises:
         InputError: the file cannot be read, an arm fixes what it cannot, or has no reference.
     """
-    of_file = {} if options.arms is None else _read(options.arms)
+    of_file = {} if options.arms is None else read_tables("--arms", options.arms)
     designs: list[tuple[str, Declaration | None]] = [(name, None) for name in options.variants]
     designs += [(REFERENCE, _CONTROLS[name]) for name in options.controls]
     designs += [_declaration(options.arms or "", name, table) for name, table in of_file.items()]
@@ -91,15 +89,6 @@ def _as_published(arm: Arm, space: Space) -> Arm:
         lacks=f"tuning {arm.name}",
     )
     return Arm(arm.variant, arm.backbone, declared)
-
-
-def _read(path: str) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text())
-    except OSError as error:
-        raise InputError(f"cannot read --arms {path}: {error.strerror}") from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise InputError(f"--arms {path} is no TOML file: {error}") from error
 
 
 def _declaration(path: str, name: str, table: Any) -> tuple[str, Declaration]:

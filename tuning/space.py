@@ -6,10 +6,8 @@ nothing but the space.
 """
 
 import dataclasses
-import tomllib
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +23,7 @@ from masll.common.errors import InputError
 from masll.config import ModelConfig, TrainConfig
 from masll.variants import VARIANTS, describe
 from tuning.recipe import MODEL_OPTIONS
-from tuning.settings import DECIDED
+from tuning.settings import DECIDED, read_tables
 from tuning.study.space import LEARNING_RATES, Parameter, Space
 
 # What the study itself decides is not up for search; a batch size is.
@@ -82,21 +80,12 @@ def load_space(path: str | None, fixed: Mapping[str, Any] = _NOTHING) -> Space:
     """
     space = {parameter.name: parameter for parameter in DEFAULT_SPACE}
     space["lr"] = LEARNING_RATES[fixed.get("optimizer", TrainConfig.optimizer)]
-    tables = {} if path is None else _read_tables(path)
+    tables = {} if path is None else read_tables("--space", path)
     for name, table in tables.items():
         if name in fixed:
             raise InputError(f"{path}, [{name}]: --set fixes it; search it, or fix it")
         space[name] = _parameter(str(path), name, table, space.get(name))
     return tuple(parameter for name, parameter in space.items() if name not in fixed)
-
-
-def _read_tables(path: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text())
-    except OSError as error:
-        raise InputError(f"cannot read --space {path}: {error.strerror}") from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise InputError(f"--space {path} is no TOML file: {error}") from error
 
 
 def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Parameter:
