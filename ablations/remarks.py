@@ -1,6 +1,8 @@
 """What a reader has to know beside the tables: what they show, on what terms, what is missing."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -145,7 +147,7 @@ def declared(study: Study) -> list[str]:
     lines = []
     for name, arm in arms.items():
         assert arm.declared is not None
-        fixed = ", ".join(f"{option} {value}" for option, value in arm.fixed.items()) or "nothing"
+        fixed = ", ".join(_shown(*each) for each in arm.fixed.items()) or "nothing"
         about = f" ({arm.declared.about})" if arm.declared.about else ""
         lines.append(
             f"{name}: {arm.variant} with {fixed} fixed{about}; compared with {arm.reference}."
@@ -177,6 +179,13 @@ def reopened(study: Study) -> list[str]:
         for arm, times in study.confirmations.items()
         if times > 1
     ]
+
+
+def _shown(option: str, value: Any) -> str:
+    """A fixed option and its value; of a part's own options each."""
+    if isinstance(value, Mapping):
+        return ", ".join(_shown(f"{option}.{name}", each) for name, each in value.items())
+    return f"{option} {value}"
 
 
 def _missing(study: Study) -> list[str]:

@@ -28,8 +28,16 @@ from masll.data.prepare import prepare
 from masll.data.split import Split
 from masll.devices import find_device
 from masll.loading import Loader, batches
-from masll.localization import activation_map, localize, mask_to_box, resize, scale_boxes
+from masll.localization import (
+    Localization,
+    activation_map,
+    localize,
+    mask_to_box,
+    resize,
+    scale_boxes,
+)
 from masll.model import Masll, box_rule, build_model, load_model
+from masll.parts import load_part
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 _BATCH = 50
@@ -65,6 +73,9 @@ class AuditOptions:
 
     model: str | None = option(
         None, "folder of a trained model (default: ImageNet weights, untrained)", metavar="DIR"
+    )
+    variant_from: tuple[str, ...] = option(
+        (), "the model's own localizer, which runs only if you name it", metavar="FILE.py"
     )
     data: str = option("synthetic", "images with lesion masks", metavar="PATH")
     partial: bool = option(False, "leave out rows without an image and images without a row")
@@ -104,15 +115,15 @@ def audit(model: Masll, split: Split, scales: Sequence[float] = SCALES) -> list[
         "centred half": centred,
         "best constant": best_constant_box(lesions, side),
     }
-    features = global_features(model, split)
+    maps, own = global_maps(model, split, scales)
     boxes = {name: box.expand(len(masks), 4) for name, box in trivial.items()}
     loader = Loader(model.inputs, torch.device("cpu"))
     every = batches(np.arange(len(split)), _BATCH)
     boxes["darkness"] = torch.cat([dark_boxes(loader.images(split, rows)) for rows in every])
-    boxes["perfect map"] = on_grid(lesions, features.shape[-2:], side)
+    boxes["perfect map"] = on_grid(lesions, maps.shape[-2:], side)
     rows = [_row(name, None, each, lesions, inside, None) for name, each in boxes.items()]
     for scale in scales:
-        location = localize(features, scale, side, box_rule(model.config))
+        location = own.get(scale) or localize(maps, scale, side, box_rule(model.config))
         fallback = float(location.fallback.float().mean())
         rows.append(_row(f"scale {scale:g}", scale, location.boxes, lesions, inside, fallback))
     return rows
@@ -144,17 +155,33 @@ def on_grid(boxes: Tensor, cells: Sequence[int], side: int) -> Tensor:
     return scale_boxes(torch.cat([low, high], dim=1), (height, width), side)
 
 
-def global_features(model: Masll, split: Split) -> Tensor:
-    """Activation maps of the global branch as features of one channel: (N, 1, H, W) on the CPU."""
+def global_maps(
+    model: Masll, split: Split, scales: Sequence[float] = ()
+) -> tuple[Tensor, dict[float, Localization]]:
+    """What the global branch gives a localizer, batch by batch.
+
+    Returns:
+        Activation maps as features of one channel, all that SLL needs: (N, 1, H, W) on the CPU;
+        and what a user's own localizer finds in the whole features, at each scale.
+    """
     model.eval()
     device = next(model.parameters()).device
     loader = Loader(model.inputs, device)
-    maps = []
+    maps: list[Tensor] = []
+    found: dict[float, list[Localization]] = {scale: [] for scale in scales if model.localizer}
     for rows in batches(np.arange(len(split)), _BATCH):
         images = loader.images(split, rows)  # (B, 3, S, S)
         features = model.global_branch(resize(images, model.config.image_size))
         maps.append(activation_map(features).cpu())
-    return torch.cat(maps)[:, None]
+        for scale, batch in found.items():
+            assert model.localizer is not None
+            where = model.localizer(features, scale, images.shape[3], box_rule(model.config))
+            batch.append(Localization(*(each.cpu() for each in where)))
+    own = {
+        scale: Localization(*map(torch.cat, zip(*found_there, strict=True)))
+        for scale, found_there in found.items()
+    }
+    return torch.cat(maps)[:, None], own
 
 
 def best_constant_box(lesions: Tensor, side: int) -> Tensor:
@@ -237,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(
                 f"{flag} is the trained model's own; leave it out, or leave --model out"
             )
-        model = load_model(options.model)
+        model = load_model(options.model, [load_part(named) for named in options.variant_from])
         model.config = dataclasses.replace(model.config, **changes)
     else:
         model = build_model(ModelConfig(**changes))

@@ -3,16 +3,18 @@
 Needs no PyTorch, so that a command line can be checked at once.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from masll.common.checks import check_choice
 from masll.common.errors import InputError
 from masll.common.options import option
-from masll.variants import VARIANTS
+from masll.parts import Part
+from masll.variants import VARIANTS, describe
 
 # What a model or a study said by not naming an option, before that option was there.
 BEFORE: Mapping[str, Any] = MappingProxyType({"gate_bias": -3.0, "gate_scaled": False})
@@ -52,6 +54,8 @@ class ModelConfig:
     gate_scaled: bool = option(
         True, "start the gate with its full slope, and divide by what it multiplies features by"
     )
+    fusion: Part | None = None  # a user's own, in place of WFI
+    localizer: Part | None = None  # a user's own, in place of SLL
 
     def __post_init__(self) -> None:
         check_choice("variant", self.variant, VARIANTS)
@@ -68,6 +72,40 @@ class ModelConfig:
             raise InputError(f"gate bias must be from -30 to 30, got {self.gate_bias}")
         if not 0 <= self.min_box_side <= 1:
             raise InputError(f"least box side is a share from 0 to 1, got {self.min_box_side}")
+        variant = describe(self.variant)
+        for kind, part, has, ours in (
+            ("fusion", self.fusion, variant.gates, "gate"),
+            ("localizer", self.localizer, variant.localizes, "localizer"),
+        ):
+            if part is not None and not has:
+                raise InputError(
+                    f"{part.name} is a {kind}, and {self.variant} has no {ours} that it could "
+                    "replace; take another variant, such as gated-fusion"
+                )
+
+    def with_part(self, kind: str, part: Part) -> Self:
+        """The same with a user's own part as its fusion or localizer.
+
+        Raises:
+            InputError: the variant has no such part that it could replace.
+        """
+        own: dict[str, Any] = {kind: part}
+        return dataclasses.replace(self, **own)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Users' own parts, by what they take the place of."""
+        own = {"fusion": self.fusion, "localizer": self.localizer}
+        return {kind: part for kind, part in own.items() if part is not None}
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it; of a user's own part the name, its options and a digest."""
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        for kind in ("fusion", "localizer"):  # not named where there is none, as before 0.3
+            part = fields.pop(kind)
+            if part is not None:
+                fields[kind] = part.as_dict()
+        return fields
 
 
 @dataclass(frozen=True)

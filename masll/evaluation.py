@@ -96,6 +96,8 @@ def frozen_gate_scores(
             yield out
 
     gates = [out.gate.float() for out in outputs(reference) if out.gate is not None]
+    if not gates:  # a user's fusion without one
+        return None
     means = torch.cat(gates).mean(dim=0)  # (C,)
     features = torch.cat([out.features for out in outputs(split) if out.features is not None])
     logits, _ = model.classify(features, means)

@@ -6,9 +6,10 @@ Classification". Five variants leave one part out each (see `masll.variants`).
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -21,8 +22,10 @@ from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
 from masll.config import BEFORE, ModelConfig, default_source_size
 from masll.devices import without_autocast
+from masll.fitting import own_fusion, own_localizer
 from masll.inputs import InputSpec
 from masll.localization import BoxRule, Localization, crop_and_resize, localize, resize
+from masll.parts import Part
 from masll.variants import describe
 
 CLASSES = 2  # column 1 is melanoma
@@ -66,9 +69,14 @@ class Masll(nn.Module):
         branch_channels = self.global_branch.channels
         channels = branch_channels * (parts.fuses_global + parts.localizes)
         self.fusion: nn.Module | None = None
-        if parts.fusion is not None:
+        if config.fusion is not None:
+            self.fusion, channels = own_fusion(config.fusion, channels)
+        elif parts.fusion is not None:
             kind = getattr(fusion, parts.fusion)
             self.fusion = kind(channels, bias=config.gate_bias, scaled=config.gate_scaled)
+        self.localizer: nn.Module | None = None  # a user's own; None for SLL
+        if config.localizer is not None:
+            self.localizer = own_localizer(config.localizer, branch_channels)
         self.classifier = nn.Linear(channels, CLASSES)
         # The crop passes no gradient, so a localizer whose features are not fused would never
         # learn: it gets a classifier and a loss of its own.
@@ -143,16 +151,19 @@ class Masll(nn.Module):
             gate: (C,) to use for every image in place of the network's own.
 
         Returns:
-            Logits of (B, 2), and the gate; None for a variant without one.
+            Logits of (B, 2), and the gate; None for a network without one.
         """
         if self.fusion is not None:
             features, gate = self.fusion(features, gate)
         return _in_full(self.classifier, features), gate
 
     def locate(self, features: Tensor, source_size: int) -> Localization:
-        """SLL on the global branch's features: (B, K, H, W) -> boxes in source pixels."""
-        rule = box_rule(self.config)
-        return localize(features, self.config.threshold_scale, source_size, rule)
+        """SLL, or a user's own, on the global branch's features: (B, K, H, W) -> boxes."""
+        rule, scale = box_rule(self.config), self.config.threshold_scale
+        if self.localizer is None:
+            return localize(features, scale, source_size, rule)
+        found: Localization = self.localizer(features, scale, source_size, rule)
+        return found
 
 
 def _in_full(classifier: nn.Module, features: Tensor) -> Tensor:
@@ -198,30 +209,38 @@ def find_weights(config: ModelConfig) -> Mapping[str, Tensor] | None:
 
 
 def save_model(model: Masll, folder: str | Path | AnyPath) -> None:
-    """Write model.safetensors and config.json into `folder`; config.json comes last."""
+    """Write model.safetensors, a user's own parts and, last, config.json into `folder`."""
     folder = any_path(folder)
     tensors = {key: weight.contiguous() for key, weight in model.state_dict().items()}
     (folder / "model.safetensors").write_whole(safetensors.torch.save(tensors))
     of_images = {"source_size": model.inputs.source_size, "fit": model.inputs.fit}
-    config = dataclasses.asdict(model.config) | of_images
+    config = model.config.as_dict() | of_images
+    for kind, part in model.config.parts.items():
+        (folder / f"{kind}.py").write_whole(part.source)
     (folder / "config.json").write_whole(json.dumps(config, indent=2) + "\n")
 
 
-def load_model(folder: str | Path | AnyPath) -> Masll:
+def load_model(folder: str | Path | AnyPath, parts: Iterable[Part] = ()) -> Masll:
     """The network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Args:
         folder: may lie on S3: `s3://bucket/study/models/...`.
+        parts: users' own that may be run. A model's own copy never is: whoever sends a model would
+            send code.
 
     Raises:
-        InputError: the folder holds no model.
+        InputError: the folder holds no model, or one with a part that is not among `parts`.
     """
     folder = any_path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
         weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
         images = {"source_size": config.pop("source_size"), "fit": config.pop("fit", "squash")}
+        for kind in config.keys() & {"fusion", "localizer"}:
+            config[kind] = _named_again(folder / f"{kind}.py", config[kind], parts)
         config = ModelConfig(**{**BEFORE, **config, "pretrained": False, "weights": None})
+    except InputError:
+        raise
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{folder} holds no readable model: {error}; name a models/ folder"
@@ -235,3 +254,14 @@ def load_model(folder: str | Path | AnyPath) -> Masll:
             f"{folder}: model.safetensors does not fit config.json; name another folder"
         ) from error
     return model.eval()
+
+
+def _named_again(copy: AnyPath, saved: Mapping[str, Any], parts: Iterable[Part]) -> Part:
+    """The part among `parts` that a model was saved with, of which `copy` is the source."""
+    for part in parts:
+        if part.name == saved["name"] and part.sha256 == saved["sha256"]:
+            return part.with_options(saved["options"])
+    raise InputError(
+        f"the model has a {copy.stem} of its own, {saved['name']}; if you trust {copy}, "
+        f"save it as {saved['name']}.py and name it: --variant-from {saved['name']}.py"
+    )

@@ -26,13 +26,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 ENTRY_POINTS = "masll.parts"  # the group in which packages offer modules of parts
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -57,9 +54,9 @@ class Part:
         return hashlib.sha256(self.source.encode()).hexdigest()
 
     @property
-    def replaces(self) -> frozenset[str]:
+    def replaces(self) -> tuple[str, ...]:
         """What it takes the place of: `fusion`, `localizer`, or both."""
-        return frozenset(kind for name, kind in _KINDS.items() if hasattr(self._module, name))
+        return tuple(kind for name, kind in _KINDS.items() if hasattr(self._module, name))
 
     @property
     def about(self) -> str:
@@ -68,7 +65,7 @@ class Part:
         return lines[0].rstrip(".") if lines else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in a model's config.json, beside which its source lies."""
+        """As it stands in a model's config.json; its source lies beside it."""
         return {"name": self.name, "options": dict(self.options), "sha256": self.sha256}
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
@@ -81,62 +78,23 @@ class Part:
         part._options()
         return part
 
-    def fusion(self, channels: int) -> "tuple[nn.Module, int]":
-        """A new fusion, and how many features it hands to the classifier.
+    def make(self, kind: str, *arguments: Any) -> Any:
+        """A new object of one of its classes.
 
         Args:
-            channels: C, the length of F = concat(g, l) (eq. 3), or of g or l alone.
+            kind: Fusion or Localizer.
+            arguments: before its options, if it has any.
 
         Raises:
-            InputError: it cannot be made, or has another interface; said in one line.
+            InputError: the class raised something; said in one line.
         """
-        import torch
+        options = self._options()
+        with self.tried(kind):
+            return getattr(self._module, kind)(*arguments, *options)
 
-        made: nn.Module = self._make("Fusion", channels)
-        with self._tried("Fusion.forward"), torch.no_grad():
-            training, _ = made.training, made.eval()
-            result = made(torch.zeros(2, channels))
-            made.train(training)
-        fits = isinstance(result, tuple) and len(result) == 2
-        if fits:
-            features, gate = result
-            fits = _is_table(features) and (gate is None or gate.shape == (2, channels))
-        if not fits:
-            raise InputError(
-                f"{self.path}: Fusion.forward must return (features, gate): features of (B, any), "
-                f"and a gate of (B, C) or None; got {_shape(result)} for (2, {channels})"
-            )
-        return made, features.shape[1]
-
-    def localizer(self, channels: int) -> "nn.Module":
-        """A new localizer.
-
-        Args:
-            channels: K of the features that it will see.
-
-        Raises:
-            InputError: it cannot be made, or has another interface; said in one line.
-        """
-        import torch
-
-        from masll.localization import PAPER, Localization
-
-        made: nn.Module = self._make("Localizer")
-        with self._tried("Localizer.forward"), torch.no_grad():
-            found = made(torch.zeros(2, channels, 3, 3), 1.0, 96, PAPER)
-        if not (
-            isinstance(found, Localization)
-            and found.boxes.shape == (2, 4)
-            and found.boxes.dtype == torch.int64
-            and found.activation_map.ndim == 3
-            and found.fallback.shape == (2,)
-        ):
-            raise InputError(
-                f"{self.path}: Localizer.forward must return a masll.localization.Localization: "
-                "boxes of (B, 4) int64, activation_map of (B, H, W), fallback of (B,); got "
-                f"{_shape(found)}"
-            )
-        return made
+    def tried(self, what: str) -> "Tried":
+        """A context in which what a user's code raises becomes an `InputError` of one line."""
+        return Tried(f"{self.path}: {what}")
 
     @property
     def _module(self) -> types.ModuleType:
@@ -158,16 +116,8 @@ class Part:
                 raise InputError(
                     f"{self.path}: Options has no {name}{near}; one of: {', '.join(known)}"
                 )
-        with self._tried("Options"):
+        with self.tried("Options"):
             return (kind(**self.options),)
-
-    def _make(self, kind: str, *arguments: Any) -> Any:
-        options = self._options()
-        with self._tried(kind):
-            return getattr(self._module, kind)(*arguments, *options)
-
-    def _tried(self, what: str) -> "_Tried":
-        return _Tried(f"{self.path}: {what}")
 
 
 def load_part(named: str) -> Part:
@@ -200,7 +150,7 @@ def load_part(named: str) -> Part:
     return part
 
 
-class _Tried:
+class Tried:
     """What a user's code raises, as one line that names the place."""
 
     def __init__(self, what: str) -> None:
@@ -225,7 +175,7 @@ def _execute(name: str, path: str, source: str) -> types.ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look up their module
     if not Path(path).exists():  # so that tracebacks show its lines all the same
         linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
-    with _Tried(path):
+    with Tried(path):
         exec(compile(source, path, "exec"), vars(module))
     return module
 
@@ -240,15 +190,3 @@ def _installed(name: str) -> Path:
     if spec is None or spec.origin is None:
         raise InputError(f"--variant-from {name}: cannot find module {found[name].module}")
     return Path(spec.origin)
-
-
-def _is_table(features: Any) -> bool:
-    return getattr(features, "ndim", 0) == 2 and len(features) == 2
-
-
-def _shape(result: Any) -> str:
-    """What something is, for a message: shapes of tensors, types of everything else."""
-    if isinstance(result, tuple):
-        return f"({', '.join(map(_shape, result))})"
-    shape = getattr(result, "shape", None)
-    return type(result).__name__ if shape is None else str(tuple(shape))

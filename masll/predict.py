@@ -19,6 +19,7 @@ from masll.common.storage import any_path
 from masll.data.reading import read_rgb, to_square
 from masll.devices import find_device
 from masll.model import Masll, load_model
+from masll.parts import load_part
 from masll.pictures import as_input, box_on_image, draw_view
 
 _COLUMNS = ("image", "probability", "x0", "y0", "x1", "y1")
@@ -57,11 +58,19 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="DIR",
         help="also draw what the network looked at, one PNG an image",
     )
+    parser.add_argument(
+        "--variant-from",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="the model's own fusion or localizer, which runs only if you name it; may be repeated",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     options = parser.parse_args(arguments)
     if options.figure is not None:
         any_path(options.figure).check_writable("--figure")
-    model = load_model(options.model).to(find_device(options.device))
+    parts = [load_part(named) for named in options.variant_from]
+    model = load_model(options.model, parts).to(find_device(options.device))
     if model.config.box == "mask":
         raise InputError(f"{options.model} looks where lesion masks say; name another model")
     if options.figure is not None:

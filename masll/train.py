@@ -18,6 +18,7 @@ from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.devices import find_device, keep_freed_memory
 from masll.model import save_model
+from masll.parts import load_part
 from masll.results import EpochResult
 from masll.training import Trainer
 
@@ -40,6 +41,9 @@ class RunOptions(DataOptions):
     threads: int | None = option(
         None, "cores to use on the CPU (default: all; 1 where other runs share the machine)"
     )
+    variant_from: str | None = option(
+        None, "file of a fusion or a localizer of your own (docs/parts.md)", metavar="FILE.py"
+    )
     resume: bool = option(False, "go on with the run in --out")
 
     def __post_init__(self) -> None:
@@ -54,6 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
     namespace = parser.parse_args(arguments)
     options = options_from(namespace, RunOptions)
     model_config = options_from(namespace, ModelConfig)
+    if options.variant_from is not None:
+        part = load_part(options.variant_from)
+        for kind in part.replaces:
+            model_config = model_config.with_part(kind, part)
     train_config = options_from(namespace, TrainConfig)
     if not options.out:
         raise InputError("--out DIR is needed: the folder that the model goes to")
@@ -74,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     store = prepare(options, source_size)
     train, validation = store.split("train"), store.split("validation")
     question = {
-        "model": dataclasses.asdict(model_config),
+        "model": model_config.as_dict(),
         "training": dataclasses.asdict(train_config),
         "fingerprint": store.index["fingerprint"],
         "source_size": source_size,
@@ -125,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _with_later_options(question: dict[str, Any]) -> dict[str, Any]:
     """What a run was asked, with what it said by not naming options that came later."""
-    model = {**dataclasses.asdict(ModelConfig()), **BEFORE, **question["model"]}
+    model = {**ModelConfig().as_dict(), **BEFORE, **question["model"]}
     training = {**dataclasses.asdict(TrainConfig()), **question["training"]}
     return {**question, "model": model, "training": training}
 

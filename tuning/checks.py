@@ -1,5 +1,6 @@
 """What would fail every trial, found before anything starts: folder, machine, networks, images."""
 
+import dataclasses
 import socket
 from collections.abc import Sequence
 
@@ -59,6 +60,35 @@ def check_same_weights(spec: Spec, options: SearchOptions) -> None:
                 f"the weights of {backbone} are not those that the study began with "
                 f"({record.source}); put them back, or start another study"
             )
+
+
+def check_parts(arms: Sequence[Arm], options: SearchOptions) -> None:
+    """Raise `InputError` where a user's own part cannot be made, or has another interface."""
+    from masll.model import build_model
+
+    untrained = dataclasses.replace(options.recipe, pretrained=False)
+    for arm in arms:
+        network, _ = untrained.configs(arm)
+        if network.parts:
+            build_model(network)
+
+
+def check_same_parts(folder: StudyFolder, spec: Spec, options: SearchOptions) -> None:
+    """Raise `InputError` unless a study's own parts are named again, as it began with them."""
+    now = options.parts
+    for name, sha256 in spec.parts.items():
+        if name not in now:
+            raise InputError(
+                f"the study has a part of its own, {name}; name its file again, or, if you trust "
+                f"it, the study's copy: --variant-from {folder.part(name)}"
+            )
+        if now[name].sha256 != sha256:
+            raise InputError(
+                f"{now[name].path} is not what the study began with, {folder.part(name)}; put it "
+                "back, or start another study"
+            )
+    for name in now.keys() - spec.parts.keys():
+        raise InputError(f"--variant-from {now[name].path}: the study was not asked about {name}")
 
 
 def _check_address(address: str) -> None:

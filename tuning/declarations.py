@@ -10,8 +10,11 @@ from typing import Any
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
+from masll.config import ModelConfig
+from masll.parts import Part
 from masll.variants import REFERENCE, VARIANTS, describe
 from tuning.options import CONTROLS, SearchOptions
+from tuning.recipe import PART_KINDS
 from tuning.settings import DECIDED, check_name, check_values, read_tables, typed
 from tuning.space import GATE_ONLY, SLL_ONLY
 from tuning.study.arm import DEFAULT, Arm, Declaration
@@ -67,9 +70,11 @@ def declared_arms(options: SearchOptions, space: Space) -> tuple[Arm, ...]:
         InputError: the file cannot be read, an arm fixes what it cannot, or has no reference.
     """
     of_file = {} if options.arms is None else read_tables("--arms", options.arms)
+    parts = options.parts
     designs: list[tuple[str, Declaration | None]] = [(name, None) for name in options.variants]
     designs += [(REFERENCE, _CONTROLS[name]) for name in options.controls]
-    designs += [_declaration(options.arms or "", name, table) for name, table in of_file.items()]
+    designs += [(REFERENCE, _with_part(part)) for part in parts.values()]
+    designs += [_declaration(options.arms or "", n, table, parts) for n, table in of_file.items()]
     _check_names(options, designs)
     arms = [Arm(variant, b, declared) for b in options.backbones for variant, declared in designs]
     if options.confirm_default:
@@ -91,7 +96,14 @@ def _as_published(arm: Arm, space: Space) -> Arm:
     return Arm(arm.variant, arm.backbone, declared)
 
 
-def _declaration(path: str, name: str, table: Any) -> tuple[str, Declaration]:
+def _with_part(part: Part) -> Declaration:
+    """Gated-fusion with a user's own part, its options as they come."""
+    return Declaration(part.name, dict.fromkeys(part.replaces, part.name), part.about)
+
+
+def _declaration(
+    path: str, name: str, table: Any, known: Mapping[str, Part]
+) -> tuple[str, Declaration]:
     """The variant of a declared arm, and what is declared."""
     where = f"{path}, [{name}]"
     if not isinstance(table, dict):
@@ -100,6 +112,8 @@ def _declaration(path: str, name: str, table: Any) -> tuple[str, Declaration]:
         raise InputError(
             f"{where}: an arm's name has letters, digits, - and _, and does not end in {DEFAULT}"
         )
+    table = dict(table)
+    parts = _parts(where, table, known)
     words = {key: table.get(key, "") for key in _WORDS}
     for key, value in words.items():
         if not isinstance(value, str):
@@ -110,7 +124,7 @@ def _declaration(path: str, name: str, table: Any) -> tuple[str, Declaration]:
             f"{where}: unknown variant '{variant}'{suggestion(variant, VARIANTS)}; one of: "
             + ", ".join(VARIANTS)
         )
-    fixed = {}
+    fixed: dict[str, Any] = {}
     for key, value in table.items():
         if key not in _WORDS:
             check_name(f"{where}, {key}", key, _DECIDED)
@@ -119,15 +133,49 @@ def _declaration(path: str, name: str, table: Any) -> tuple[str, Declaration]:
         check_values(fixed)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    parts = describe(variant)
+    design = describe(variant)
     foreign = [
-        *(sorted(fixed.keys() & SLL_ONLY) if not parts.localizes else ()),
-        *(sorted(fixed.keys() & GATE_ONLY) if not parts.gates else ()),
+        *(sorted(fixed.keys() & SLL_ONLY) if not design.localizes else ()),
+        *(sorted(fixed.keys() & GATE_ONLY) if not design.gates or "fusion" in parts else ()),
     ]
     if foreign:
         raise InputError(f"{where}: {variant} has no {foreign[0]}; leave it out")
+    try:
+        for kind in PART_KINDS & parts.keys():
+            ModelConfig(variant).with_part(kind, known[parts[kind]])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    fixed |= parts
     compare, lacks = words["compare"] or REFERENCE, words["lacks"] or None
     return variant, Declaration(name, fixed, words["about"], compare, lacks)
+
+
+def _parts(where: str, table: dict[str, Any], known: Mapping[str, Part]) -> dict[str, Any]:
+    """What a table says of users' own parts, taken out of it: names, and options if there are any.
+
+    Raises:
+        InputError: no such part, or one that is no such kind or has no such options.
+    """
+    fixed: dict[str, Any] = {}
+    for kind in sorted(PART_KINDS & table.keys()):
+        name, options = table.pop(kind), table.pop(f"{kind}_options", {})
+        if name not in known:
+            near = suggestion(str(name), known)
+            raise InputError(
+                f"{where}: no part {name!r}{near}; name its file, too: --variant-from FILE.py"
+            )
+        if kind not in known[name].replaces:
+            raise InputError(f"{where}: {name} has no {kind}; it is a {known[name].replaces[0]}")
+        if not isinstance(options, dict):
+            raise InputError(f"{where}: {kind}_options must be a table, {{ name = value }}")
+        try:
+            known[name].with_options(options)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        fixed[kind] = name
+        if options:
+            fixed[f"{kind}_options"] = options
+    return fixed
 
 
 def _check_names(options: SearchOptions, designs: Sequence[tuple[str, Declaration | None]]) -> None:
@@ -139,6 +187,8 @@ def _check_names(options: SearchOptions, designs: Sequence[tuple[str, Declaratio
         where = f"--arms {options.arms}, [{declared.name}]"
         if declared.name in options.controls and declared is _CONTROLS[declared.name]:
             where = f"--controls {declared.name}"
+        elif declared.name in declared.fixed.values():
+            where = f"--variant-from, {declared.name}"
         if names.count(declared.name) > 1 or declared.name in VARIANTS:
             raise InputError(f"{where}: another arm has that name; choose another")
         if declared.compare == declared.name:

@@ -12,6 +12,7 @@ from masll.common.errors import InputError
 from masll.common.options import option
 from masll.config import BOXES, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
+from masll.parts import Part, load_part
 from masll.variants import VARIANTS
 from tuning.recipe import Recipe
 from tuning.selection import JUDGES, Selection
@@ -134,6 +135,12 @@ class SearchOptions(DataOptions):
         "under a name (docs/arms.md)",
         metavar="FILE.toml",
     )
+    variant_from: tuple[str, ...] = option(
+        (),
+        "further arms: gated-fusion with a fusion or a localizer of your own, each a Python file "
+        "or an installed entry point (docs/parts.md)",
+        metavar="FILE.py",
+    )
     controls: tuple[str, ...] = option(
         (),
         "further arms: gated-fusion with its box from elsewhere, which tell localization from a "
@@ -231,7 +238,23 @@ class SearchOptions(DataOptions):
             pretrained=self.pretrained,
             weights=self.weight_files,
             fixed=self.fixed,
+            parts=self.parts,
         )
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What `--variant-from` names, by name.
+
+        Raises:
+            InputError: it cannot be had, or two have one name.
+        """
+        found: dict[str, Part] = {}
+        for named in self.variant_from:
+            part = load_part(named)
+            if part.name in found:
+                raise InputError(f"--variant-from {named}: another part is {part.name}; rename it")
+            found[part.name] = part
+        return found
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -23,8 +23,10 @@ from tuning.checks import (
     check_machine,
     check_masks,
     check_new,
+    check_parts,
     check_resumed,
     check_same_images,
+    check_same_parts,
     check_same_weights,
 )
 from tuning.dashboard import dashboard_file
@@ -122,6 +124,7 @@ def _new_question(chosen: dict[str, Any]) -> _Question:
     folder = _folder(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
     check_new(folder)
     check_machine(options)
+    check_parts(arms, options)
     store = prepare(options, options.source_pixels)
     check_masks(arms, store)
     images = choose_images(options)
@@ -137,6 +140,7 @@ def _resumed_question(chosen: dict[str, Any]) -> _Question:
     store = prepare(options, options.source_pixels)
     check_same_images(spec, store)
     check_same_weights(spec, options)
+    check_same_parts(folder, spec, options)
     # A larger budget, and what an earlier version did not say.
     asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
     asked |= dataclasses.asdict(options.selection)
@@ -165,6 +169,8 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
             else engine.choose_slots(options, spec.arms, console.print)
         )
         write_folds(folder, question.images)
+        for name, part in options.parts.items():
+            folder.part(name).write_whole(part.source)
         spec.write(folder)  # from here on there is a study
         console.print(f"study {folder}: {counts(plan)}; {slots}", highlight=False, soft_wrap=True)
         job = Job(

@@ -12,8 +12,8 @@ from masll.config import BEFORE, ModelConfig, TrainConfig
 
 # What has an option of its own in `tuning.search`, or is decided by the study.
 DECIDED = frozenset(
-    ("variant", "backbone", "pretrained", "weights", "image_size", "epochs", "batch_size", "seed")
-)
+    ("variant", "fusion", "localizer", "backbone", "pretrained", "weights", "image_size")
+) | {"epochs", "batch_size", "seed"}
 _TYPES = typing.get_type_hints(ModelConfig) | typing.get_type_hints(TrainConfig)
 _TRUTH = {"true": True, "false": False}
 

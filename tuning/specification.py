@@ -29,8 +29,9 @@ _NOT_ASKED = {
     *("study", "num_gpus", "gpus_per_trial", "cpus_per_trial", "address", "in_process"),
     "time_budget",
 }
-# Options that name files, whose content stands in the spec.
+# Options that name files, whose content stands in the spec, or whose digest.
 _READ = {"space", "arms"}
+_READ_AGAIN = {"variant_from"}
 # Options that may grow on resuming.
 _BUDGET = {"trials", "seeds"}
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow")
@@ -48,7 +49,7 @@ def make_spec(
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return Spec(
         arms=tuple(arms),
-        options={k: v for k, v in values.items() if k not in _NOT_ASKED | _READ},
+        options={k: v for k, v in values.items() if k not in _NOT_ASKED | _READ | _READ_AGAIN},
         space=space,
         data=DataRecord(
             source=store.index["source"],
@@ -59,6 +60,7 @@ def make_spec(
             left_out={name: list(ids) for name, ids in images.left_out.items()},
         ),
         weights=_weights(options),
+        parts={name: part.sha256 for name, part in options.parts.items()},
         versions={"python": platform.python_version(), **versions},
         git_commit=_git_commit(),
         primary=describe(PLAIN).lacks,

@@ -70,6 +70,10 @@ class StudyFolder:
         """Who searches in the study now."""
         return self.path / ".lock"
 
+    def part(self, name: str) -> AnyPath:
+        """The source of a user's own part, as the study began with it."""
+        return self.path / "parts" / f"{name}.py"
+
     def model(self, arm: Arm | str, seed: int, confirmation: int = 1) -> AnyPath:
         """The folder of a confirmed model; that of an earlier confirmation stays."""
         again = f"-confirmation-{confirmation}" * (confirmation > 1)

@@ -59,19 +59,23 @@ LEARNING_RATES: Mapping[str, Parameter] = {
 }
 # Options that only boxes from the activation map have.
 _OF_THE_MAP = {"threshold_scale", "map_size", "largest_component"}
+_OF_WFI = {"gate_bias", "gate_scaled"}
 
 
 def of_arm(space: Space, arm: Arm) -> Space:
     """The parameters that are searched for an arm: of its variant, less what it fixes.
 
     With an optimizer of its own, it has that optimizer's range of the learning rate, unless the
-    study has another range than the usual one. Where the box is no map's, there is no threshold.
+    study has another range than the usual one. Where the box is no map's, there is no threshold,
+    and where the fusion is a user's, there is no WFI.
     """
     own = {p.name: p for p in space if arm.variant in p.variants and p.name not in arm.fixed}
     if own.get("lr") in LEARNING_RATES.values() and "optimizer" in arm.fixed:
         own["lr"] = LEARNING_RATES[arm.fixed["optimizer"]]
     if arm.fixed.get("box", "sll") not in ("sll", "shuffled"):
         own = {name: parameter for name, parameter in own.items() if name not in _OF_THE_MAP}
+    if "fusion" in arm.fixed:
+        own = {name: parameter for name, parameter in own.items() if name not in _OF_WFI}
     return tuple(own.values())
 
 

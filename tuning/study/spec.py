@@ -70,6 +70,7 @@ class Spec:
     space: Space = ()
     data: DataRecord = DataRecord()
     weights: Mapping[str, WeightsRecord] = field(default_factory=dict)  # by backbone
+    parts: Mapping[str, str] = field(default_factory=dict)  # users' own: sha256 of each, by name
     versions: Mapping[str, str] = field(default_factory=dict)  # of Python and packages
     git_commit: str | None = None
     created_at: str = ""  # ISO 8601, UTC
@@ -96,6 +97,7 @@ class Spec:
                 name: _filled(WeightsRecord, values)
                 for name, values in content.get("weights", {}).items()
             },
+            parts=content.get("parts", {}),
             versions=content.get("versions", {}),
             git_commit=content.get("git_commit"),
             created_at=content.get("created_at", ""),
@@ -128,6 +130,8 @@ class Spec:
             content["weights"] = {
                 name: dataclasses.asdict(record) for name, record in self.weights.items()
             }
+        if self.parts:
+            content["parts"] = dict(self.parts)
         if self.primary is not None:
             content["primary"] = self.primary
         if self.runs:
