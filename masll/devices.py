@@ -2,12 +2,17 @@
 
 import contextlib
 import ctypes
+import platform
+import re
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from masll.common.errors import InputError
+
+# The oldest drivers on Linux by CUDA's major version (NVIDIA, CUDA compatibility).
+_DRIVERS = {"12": "525", "13": "580"}
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -24,6 +29,53 @@ def find_device(name: str = "auto") -> torch.device:
     except (AssertionError, RuntimeError) as error:
         raise InputError(f"no device '{name}' here; use auto or cpu") from error
     return device
+
+
+def find_gpu() -> torch.device:
+    """The first GPU that this process may use, for work that was promised one.
+
+    Ray and NVML count GPUs by what the machine has; whether CUDA can use one is another question,
+    and a driver that is too old would let everything run on the CPU in silence.
+
+    Raises:
+        InputError: CUDA cannot use it; names the machine, the driver's fault and what is needed.
+    """
+    try:
+        torch.cuda.init()
+        capability = torch.cuda.get_device_capability()
+    except (AssertionError, RuntimeError) as error:  # the first: PyTorch without CUDA
+        raise InputError(_no_cuda(str(error).partition(". ")[0].strip("."))) from error
+    oldest = min((_capability(arch) for arch in torch.cuda.get_arch_list()), default=(0, 0))
+    if capability < oldest:
+        mine, needed = ("{}.{}".format(*each) for each in (capability, oldest))
+        name = torch.cuda.get_device_name()
+        raise InputError(_no_cuda(f"{name} has compute capability {mine}, below {needed}"))
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def check_cuda() -> None:
+    """Raise `InputError` where NVML counts GPUs that CUDA cannot use. Opens none of them."""
+    if torch.cuda.device_count() and not torch.cuda.is_available():
+        raise InputError(_no_cuda("CUDA finds none that its driver can use"))
+
+
+def _no_cuda(reason: str) -> str:
+    version = torch.version.cuda
+    needs = "PyTorch here has no CUDA; install a wheel that has"
+    if version is not None:
+        driver = _DRIVERS.get(version.partition(".")[0])
+        newer = f", {driver} or newer" if driver else ""
+        needs = f"PyTorch here needs a driver for CUDA {version}{newer}"
+    return f"no GPU can be used on {platform.node()}: {reason}; {needs}, or say --num-gpus 0"
+
+
+def _capability(arch: str) -> tuple[int, int]:
+    """
+    >>> _capability("sm_75"), _capability("sm_120")
+    ((7, 5), (12, 0))
+    """
+    digits = re.sub(r"\D", "", arch)
+    return int(digits[:-1]), int(digits[-1])
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:

@@ -10,17 +10,20 @@ import time
 import torch
 
 from masll.data.store import ImageStore
-from masll.devices import find_device, keep_freed_memory
+from masll.devices import keep_freed_memory
 from tuning.images import StudyImages
 from tuning.ledger import Ledger, Outcome
+from tuning.options import SearchOptions
 from tuning.slots import Slots, this_machine
 from tuning.trial_report import Node
 from tuning.trial_run import Job, TrialRun
 
 
-def one_slot() -> Slots:
-    """All of this machine's cores, and its first GPU where there is one."""
-    return Slots(1, this_machine().cpus, float(find_device().type == "cuda"))
+def one_slot(options: SearchOptions) -> Slots:
+    """All of this machine's cores, and its first GPU where there is one and may be used."""
+    machine = this_machine()
+    gpus = machine.gpus if options.num_gpus is None else options.num_gpus
+    return Slots(1, machine.cpus, float(gpus > 0))
 
 
 def run(ledger: Ledger, job: Job, store: ImageStore, images: StudyImages) -> Outcome:
@@ -40,6 +43,7 @@ def run(ledger: Ledger, job: Job, store: ImageStore, images: StudyImages) -> Out
                 report = trial_run.step()
                 if ledger.report(name, report) or report.done:
                     break
+            trial_run.close()
             ledger.finish(name)
     except KeyboardInterrupt:
         pass

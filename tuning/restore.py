@@ -56,3 +56,4 @@ def forget_ended(folder: StudyFolder, plan: StudyPlan) -> None:
     for each in unfinished.all():
         if each.trial.trial_id not in waiting:
             unfinished.remove(each.trial.trial_id)
+    unfinished.remove_others()

@@ -164,7 +164,7 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
     ray = contextlib.nullcontext() if options.in_process else engine.ray_session(options)
     with ray, dashboard_file(folder, plan) as dashboard:
         slots = (
-            in_process.one_slot()
+            in_process.one_slot(options)
             if options.in_process
             else engine.choose_slots(options, spec.arms, console.print)
         )

@@ -1,12 +1,12 @@
 """How many trials fit on the machine or the cluster at once. Knows nothing of Ray."""
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from masll.common.errors import InputError
+from masll.common.machine import usable_cores
 from tuning.options import SearchOptions
 
 _CORES_PER_GPU = 2  # that any machine with a GPU has; taken while a cluster has none to look at
@@ -103,7 +103,7 @@ def this_machine() -> Machine:
     """Usable cores and GPUs."""
     import torch  # seconds to import
 
-    return Machine(len(os.sched_getaffinity(0)), torch.cuda.device_count())
+    return Machine(usable_cores(), torch.cuda.device_count())
 
 
 def _without_gpus(options: SearchOptions, machines: Sequence[Machine]) -> Slots:

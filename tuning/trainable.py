@@ -39,6 +39,7 @@ class TrialWorker(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
         self.run = TrialRun(
             new_config["job"],
             new_config["trial"],
@@ -52,6 +53,12 @@ class TrialWorker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         report = self.run.step()
         return {"done": report.done, REPORT: report}
+
+    def cleanup(self) -> None:
+        """The trial has ended or is stopped: its network goes before another takes its place."""
+        if hasattr(self, "run"):
+            self.run.close()
+            del self.run
 
 
 def ray_node_id() -> str | None:

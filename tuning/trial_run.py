@@ -15,12 +15,12 @@ from masll.common.storage import any_path
 from masll.cross_validation import CrossValidator
 from masll.data.options import DataOptions
 from masll.data.store import ImageStore
-from masll.devices import find_device
+from masll.devices import find_gpu
 from masll.evaluation import model_cost
 from masll.model import save_model
 from masll.results import EpochResult, ModelCost, Predictions
 from masll.training import Trainer, TrainingRun
-from tuning.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from tuning.checkpoints import Checkpoint, CheckpointWriter, load_checkpoint
 from tuning.images import StudyImages
 from tuning.recipe import Recipe
 from tuning.study.folder import StudyFolder
@@ -51,8 +51,8 @@ class Job:
 class TrialRun:
     """Trains one trial, an epoch a step.
 
-    A trial that was interrupted goes on after its last epoch; what that gave is reported again,
-    as nobody may have received it.
+    A trial that was interrupted goes on after its last checkpoint; what that epoch gave is reported
+    again, as nobody may have received it.
 
     Args:
         gpu_share: the share of a GPU that the trial has; 0 on a CPU.
@@ -71,15 +71,15 @@ class TrialRun:
         self.job, self.trial, self.node = job, trial, node
         self.store, self.images = store, images
         # Ray does not hide GPUs from workers without one: no share means the CPU.
-        device = find_device("auto" if gpu_share else "cpu")
+        device = find_gpu() if gpu_share else torch.device("cpu")
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             _hold_to_share(gpu_share, device)
         self.training = self._training_run(device)
         self.epochs: list[EpochResult] = []
         self.earlier_seconds = 0.0
-        self.checkpoint = job.folder.checkpoint(trial.trial_id)
-        saved = load_checkpoint(self.checkpoint)
+        self.checkpoints = CheckpointWriter(job.folder, trial.trial_id)
+        saved = load_checkpoint(job.folder, trial.trial_id)
         self._cost: ModelCost | None = None
         self._unreported = saved is not None
         if saved is not None:
@@ -97,11 +97,13 @@ class TrialRun:
         predictions = [] if best is None else [best]
         if not self.training.done:
             seconds = self.seconds + time.perf_counter() - started
-            save_checkpoint(
-                self.checkpoint, Checkpoint(self.epochs, seconds, self.training.state_dict())
+            self.checkpoints.offer(
+                lambda: Checkpoint(self.epochs, seconds, self.training.state_dict())
             )
         elif self.trial.stage == Stage.CONFIRM and best is not None:
             predictions.append(self._open_test_set())
+        if self.training.done:
+            self.checkpoints.close()
         self.seconds += time.perf_counter() - started
         trained = sum(epoch.seconds for epoch in self.epochs)
         return TrialReport(
@@ -118,6 +120,10 @@ class TrialRun:
             peak_memory_mb=_peak_memory_mb(self.training.device),
             cost=self._cost,
         )
+
+    def close(self) -> None:
+        """Leave nothing behind that is still being written."""
+        self.checkpoints.close()
 
     def _open_test_set(self) -> Predictions:
         """The one place that opens the test split, for a confirmed model, which it keeps."""
@@ -155,9 +161,7 @@ def _hold_to_share(share: float, device: torch.device) -> None:
     if share < 1:
         total = torch.cuda.get_device_properties(device).total_memory
         held = share - _CONTEXT_BYTES / total
-        # It refuses a device without an index, and a worker sees one GPU: that of its trial.
-        index = torch.cuda.current_device() if device.index is None else device.index
-        torch.cuda.set_per_process_memory_fraction(max(held, share / 2), index)
+        torch.cuda.set_per_process_memory_fraction(max(held, share / 2), device)
 
 
 def _device_name(device: torch.device) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from masll.common.storage import LocalPath
 from tests.support import assert_one_line_error, run_module
 from tests.tuning.searches import (
     EXPECTED_IDS,
@@ -23,7 +24,12 @@ from tests.tuning.searches import (
     wait_for_epochs,
     wait_for_trials,
 )
-from tuning.checkpoints import load_checkpoint
+from tuning.checkpoints import Checkpoint, load_checkpoint
+from tuning.study.folder import StudyFolder
+
+
+def checkpoint_of(study: Path, trial_id: str) -> Checkpoint | None:
+    return load_checkpoint(StudyFolder(LocalPath(study)), trial_id)
 
 
 @pytest.mark.slow
@@ -61,11 +67,11 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(isic_master, cache,
 
 
 @pytest.mark.soak
-def test_a_trial_of_a_killed_worker_goes_on_from_its_last_epoch(isic_master, cache, tmp_path):
+def test_a_trial_of_a_killed_worker_goes_on_from_its_last_checkpoint(isic_master, cache, tmp_path):
     study = tmp_path / "study"
     process = start_search(cache, "--data", isic_master, "--study", study, *SMALL, *LONG)
     names = wait_for_epochs(study, 3, process)
-    before = {name: load_checkpoint(study / "running" / f"{name}.pt").epochs for name in names}
+    before = {name: checkpoint_of(study, name).epochs for name in names}
     workers = descendants(process.pid, "ray::ResourceTrainable", "ray::TrialWorker")
     assert len(workers) == 2
     for worker in workers:
@@ -181,15 +187,14 @@ def test_when_ray_itself_dies_or_is_stopped_the_study_goes_on_where_it_was(
     before = {one.trial.trial_id: one.epochs for one in unfinished(study)}
     assert before, "some trial was cut off"
     seconds = {
-        name: [epoch.seconds for epoch in load_checkpoint(study / "running" / f"{name}.pt").epochs]
-        for name in before
+        name: [epoch.seconds for epoch in checkpoint_of(study, name).epochs] for name in before
     }
     result = search(cache, "--study", study, "--resume")
     assert result.returncode == 0, result.stderr
     assert all(path.read_bytes() == content for path, content in ended.items())
     epochs = pd.read_parquet(study / "epochs")
     for name, done in seconds.items():
-        assert len(done) >= 3
+        assert done, "the first epoch leaves a checkpoint, others as often as that pays"
         rows = epochs[epochs["trial_id"] == name].sort_values("epoch")
         assert list(rows["epoch"]) == list(range(1, 101))
         assert list(rows["seconds"][: len(done)]) == done

@@ -1,25 +1,30 @@
 """A worker, without Ray around it: what it opens, and how it goes on."""
 
 import dataclasses
+import datetime
 import json
 import platform
-import shutil
+import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
 from masll.common.errors import InputError
 from masll.data import ImageStore, find_source, open_store
 from masll.data.options import DataOptions
 from tests.support import TINY_BACKBONE
+from tuning import trial_run
 from tuning.recipe import Recipe
 from tuning.study.arm import Arm
 from tuning.study.trial import Stage, Trial
+from tuning.study.unfinished import UnfinishedTrial, UnfinishedTrials
 from tuning.trainable import REPORT, TrialWorker
 from tuning.trial_report import TrialReport
 from tuning.trial_run import Job
 
 ARM = Arm("concat-fusion", TINY_BACKBONE)
+NOW = datetime.datetime.now(datetime.UTC)
 
 
 @pytest.fixture
@@ -107,16 +112,36 @@ def test_a_confirmed_gate_is_also_frozen(job):
     assert test.frozen.shape == test.scores.shape
 
 
-def test_a_new_worker_tells_the_last_epoch_again_and_goes_on(job):
-    straight = run(worker(job, trial("search")))
-    shutil.rmtree(Path(job.study, "running"))
+def test_a_new_worker_tells_the_last_checkpointed_epoch_again_and_goes_on_to_the_same_weights(job):
+    def weights(made: TrialWorker) -> dict[str, torch.Tensor]:
+        return made.run.training.model.state_dict()
+
+    UnfinishedTrials(job.folder).keep(UnfinishedTrial(trial("search"), NOW))
     first = worker(job, trial("search"))
-    told = [first.step()[REPORT] for _ in range(2)][-1]
+    told = first.step()[REPORT]
+    first.cleanup()  # until its checkpoint is written
     second = worker(job, trial("search"))
     again = second.step()[REPORT]
     assert again.epochs == told.epochs and again.earlier_seconds > 0
-    assert second.run.training.epoch == 2, "told, not trained"
+    assert second.run.training.epoch == 1, "told, not trained"
     rest = run(second)
+    UnfinishedTrials(job.folder).remove(trial("search").trial_id)
+    undisturbed = worker(job, trial("search"))
+    straight = run(undisturbed)
     curve = [(e.train_loss, e.val_loss, e.val_auc) for e in rest.epochs]
     assert curve == [(e.train_loss, e.val_loss, e.val_auc) for e in straight.epochs]
     assert rest.best.epoch == straight.best.epoch
+    expected = weights(undisturbed)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(second).items())
+
+
+def test_a_worker_that_is_used_again_has_let_go_of_the_network_before(job):
+    made = worker(job, trial("search"))
+    before = weakref.ref(made.run.training.model)
+    alive = []
+    build = trial_run.TrialRun._training_run
+    watched = lambda run, device: alive.append(before()) or build(run, device)  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial_run.TrialRun, "_training_run", watched)
+        made.reset_config({"job": job, "trial": trial("confirm"), "gpus": 0})
+    assert alive == [None]

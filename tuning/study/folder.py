@@ -83,6 +83,15 @@ class StudyFolder:
         """The state of a trial after one of its epochs."""
         return self.running / f"{trial_id}.pt"
 
+    def best_weights(self, trial_id: str, number: int) -> AnyPath:
+        """The weights of a trial's best epoch; of the files 0 and 1 its checkpoint names one."""
+        return self.running / f"{trial_id}.best-{number}.pt"
+
+    def checkpoint_files(self, trial_id: str) -> list[AnyPath]:
+        """All files that a trial's checkpoint may have."""
+        best = (self.best_weights(trial_id, number) for number in (0, 1))
+        return [self.checkpoint(trial_id), *best]
+
     def begun(self, trial_id: str) -> AnyPath:
         """What was asked of a trial that has begun, and how far it is."""
         return self.running / f"{trial_id}.json"

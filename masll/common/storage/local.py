@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -31,6 +32,10 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
         """
         with whole_file(self, many_writers=many_writers) as partial:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def whole(self) -> AbstractContextManager[Path]:
+        """A file to be written, which takes this one's place at the end, or never."""
+        return whole_file(self)
 
     def append_line(self, line: str) -> None:
         """Add a line to a file that one process writes."""

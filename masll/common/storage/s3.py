@@ -11,6 +11,7 @@ import fnmatch
 import functools
 import os
 import re
+import shutil
 import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
@@ -91,6 +92,19 @@ class S3Path:
         data = content.encode() if isinstance(content, str) else content
         with _plain_errors(self), file_system().open_output_stream(self.key) as stream:
             stream.write(data)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[Path]:
+        """A file on this machine to be written, which is put here at the end, or never."""
+        with tempfile.TemporaryDirectory(prefix="masll-file-") as folder:
+            path = Path(folder) / self.name
+            yield path
+            with (
+                path.open("rb") as file,
+                _plain_errors(self),
+                file_system().open_output_stream(self.key) as stream,
+            ):
+                shutil.copyfileobj(file, stream, 2**20)
 
     def append_line(self, line: str) -> None:
         """Add a line to a file that one process writes, by putting it anew: no object can grow."""

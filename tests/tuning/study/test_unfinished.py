@@ -3,11 +3,9 @@
 import datetime
 
 import pytest
-import torch
 
 from masll.common.storage import LocalPath
 from masll.results import EpochResult
-from tuning.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from tuning.options import SearchOptions
 from tuning.restore import forget_ended, load_plan
 from tuning.space import DEFAULT_SPACE
@@ -54,27 +52,15 @@ def test_a_spoilt_file_counts_as_not_there(folder, content):
     assert [begun.trial for begun in unfinished.all()] == [TRIAL]
 
 
-def test_a_checkpoint_holds_tensors_and_plain_values_only(tmp_path):
-    path = LocalPath(tmp_path) / "running" / "trial.pt"
-    state = {"model": {"weight": torch.arange(3.0)}, "epoch": 1, "best": None}
-    save_checkpoint(path, Checkpoint([EPOCH], 2.5, state))
-    assert torch.load(path, weights_only=True)["seconds"] == 2.5
-    found = load_checkpoint(path)
-    assert found.trainer["model"]["weight"].tolist() == [0, 1, 2] and found.seconds == 2.5
-    assert str(found.epochs) == str([EPOCH])
-
-
-@pytest.mark.parametrize("damage", ["cut off", "other", "junk", "empty", "missing"])
-def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path, damage):
-    path = LocalPath(tmp_path) / "trial.pt"
-    save_checkpoint(path, Checkpoint([EPOCH], 2.5, {}))
-    content = path.read_bytes()
-    if damage == "missing":
-        path.unlink()
-    else:
-        spoilt = {"cut off": content[:-200], "other": b"hello", "junk": b"junk", "empty": b""}
-        path.write_bytes(spoilt[damage])
-    assert load_checkpoint(path) is None
+def test_checkpoints_without_their_trial_are_removed_and_others_stay(folder):
+    unfinished = UnfinishedTrials(folder)
+    unfinished.keep(UnfinishedTrial(TRIAL, NOW))
+    kept = folder.checkpoint_files(TRIAL.trial_id)
+    left = folder.checkpoint_files("baseline.resnet18.search.0007")
+    for path in [*kept, *left]:
+        path.write_whole(b"weights")
+    unfinished.remove_others()
+    assert all(path.exists() for path in kept) and not any(path.exists() for path in left)
 
 
 def test_what_a_killed_run_has_left_of_an_ended_trial_is_forgotten(folder):
