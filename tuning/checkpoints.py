@@ -96,7 +96,7 @@ class CheckpointWriter:
             )
             # The driver may have forgotten the trial meanwhile, which ended somewhere else.
             if not self.folder.begun(self.trial_id).exists():
-                for path in self.folder.checkpoint_files(self.trial_id):
+                for path in self.folder.workers_files(self.trial_id):
                     path.unlink(missing_ok=True)
         self._cost = self._clock() - self._last
 

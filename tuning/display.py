@@ -39,14 +39,15 @@ class StudyDisplay:
 
     def set_slots(self, available: int, most: int) -> None:
         """Take in how many slots there are now, and how many there may be."""
-        if most < self.slots:
-            self.console.print(
-                f"{datetime.datetime.now():%H:%M:%S}  the memory of a GPU has run "
-                f"out: {most} at once from now on"
-            )
         self.available, self.slots = available, most
         if not self.console.is_terminal and available != self.slots:
-            self.console.print(f"{datetime.datetime.now():%H:%M:%S}  {self._waiting()}")
+            self.say(self._waiting())
+
+    def say(self, line: str) -> None:
+        """Print a line, with the time, above the live table where there is one."""
+        self.console.print(
+            f"{datetime.datetime.now():%H:%M:%S}  {line}", highlight=False, soft_wrap=True
+        )
 
     def _waiting(self) -> str:
         return f"{self.available} of {self.slots} slots there, waiting for machines"
@@ -60,12 +61,10 @@ class StudyDisplay:
         if not self.console.is_terminal:
             auc = _auc(row.val_auc)
             done = sum(len(plan.results) for plan in self.plan.arms.values())
-            self.console.print(
-                f"{datetime.datetime.now():%H:%M:%S}  {arm}  {trial.stage} {trial.number + 1}  "
-                f"{row.status}  validation AUC {auc}  ({done} of {self.total()}, "
-                f"{duration(self.time_left())} left)" + (f"  {row.error}" if row.error else ""),
-                highlight=False,
-                soft_wrap=True,
+            self.say(
+                f"{arm}  {trial.stage} {trial.number + 1}  {row.status}  validation AUC {auc}  "
+                f"({done} of {self.total()}, {duration(self.time_left())} left)"
+                + (f"  {row.error}" if row.error else "")
             )
 
     def table(self, *, time_left: bool = True) -> Table:

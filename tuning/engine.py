@@ -26,6 +26,7 @@ from tuning.ray_internals import error_of, pending_trial, quiet_tune
 from tuning.slots import Machine, Slots, find_slots, share_of, this_machine
 from tuning.study.arm import Arm
 from tuning.trainable import REPORT, TrialWorker
+from tuning.trial_report import Held, TrialReport
 from tuning.trial_run import Job
 
 _LOOK_EVERY = 5.0  # seconds between looks at the cluster: how large it is, and whether it lives
@@ -33,6 +34,10 @@ _OBJECT_STORE_BYTES = 100 * 2**20  # images go through files, so Ray has next to
 
 
 class _RayDiedError(Exception):
+    pass
+
+
+class _HopelessError(Exception):
     pass
 
 
@@ -116,8 +121,11 @@ def run(ledger: Ledger, job: Job, *, worker: type[tune.Trainable] = TrialWorker)
             tuner.fit()
         except _RayDiedError:
             died = True
+        except _HopelessError:
+            pass
     available = watch.slot_seconds()
-    return Outcome(min(1.0, ledger.busy_seconds / available) if available else 0.0, died)
+    busy = min(1.0, ledger.busy_seconds / available) if available else 0.0
+    return Outcome(busy, died, ledger.hopeless, tuple(sorted(ledger.places.left_out)))
 
 
 def _machines(nodes: list[dict[str, Any]]) -> list[Machine]:
@@ -139,8 +147,9 @@ class _PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         assignment = self.ledger.next(trial_id)
         if assignment is None:
-            return Searcher.FINISHED if self.ledger.plan.done else None
-        return {"job": self.job, "trial": assignment.trial, "gpus": assignment.gpus}
+            ended = self.ledger.plan.done or self.ledger.hopeless
+            return Searcher.FINISHED if ended else None
+        return {"job": self.job, **assignment._asdict()}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Rows are written by the callback, which has the error too."""
@@ -155,7 +164,11 @@ class _PlanScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         del tune_controller
-        stop = self.ledger.report(trial.trial_id, result[REPORT])
+        name, report = trial.trial_id, result[REPORT]
+        if isinstance(report, Held):
+            stop = not self.ledger.hold(name, report.place)
+        else:
+            stop = self.ledger.report(name, report)
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
@@ -173,7 +186,8 @@ class _RowWriter(tune.Callback):
     ) -> None:
         del iteration, trials, info
         report = result.pop(REPORT)  # or Tune would keep the predictions of every trial
-        if report.done:  # Tune does not ask the scheduler about a last report
+        # Tune does not ask the scheduler about a last report.
+        if isinstance(report, TrialReport) and report.done:
             self.ledger.report(trial.trial_id, report)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -183,6 +197,8 @@ class _RowWriter(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
         self.ledger.crash(trial.trial_id, *error_of(trial))
+        if self.ledger.hopeless:
+            raise _HopelessError
 
 
 class _Watch(tune.Callback):
@@ -208,7 +224,7 @@ class _Watch(tune.Callback):
         if not any(node["NodeID"] == self.node and node["Alive"] for node in nodes):
             raise _RayDiedError
         slots = self.ledger.slots
-        available = slots.available(_machines(nodes))
+        available = max(0, slots.available(_machines(nodes)) - self.ledger.held)
         if (available, slots) != (self.available, self.slots):
             self.available, self.slots = available, slots
             self.ledger.on_slots(available, slots.count)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
+from tuning.places import Places
 from tuning.plan import StudyPlan
 from tuning.slots import Slots
 from tuning.study.openings import log_opening
@@ -30,7 +31,7 @@ class Cause(Enum):
 
     ERROR = auto()  # its own, as far as anybody knows
     LOST_MACHINE = auto()  # its machine has died or was taken back: no fault of the trial's
-    GPU_MEMORY = auto()  # as long as fewer trials can share a GPU, no fault of the trial's either
+    MEMORY = auto()  # as long as fewer trials can share a GPU or machine, no fault of its either
 
 
 class Assignment(NamedTuple):
@@ -38,6 +39,7 @@ class Assignment(NamedTuple):
 
     trial: Trial
     gpus: float  # the share of a GPU that it has
+    left_out: frozenset[str] = frozenset()  # places where it is not to be run
 
 
 class Outcome(NamedTuple):
@@ -45,6 +47,8 @@ class Outcome(NamedTuple):
 
     busy: float  # share of the slots' time in which they ran trials, 0 to 1
     ray_died: bool = False  # Ray's processes on this machine have ended, or lost their cluster
+    hopeless: str | None = None  # the error that every trial ended with before its first epoch
+    left_out: tuple[str, ...] = ()  # places that were broken, by name
 
 
 @dataclass
@@ -55,6 +59,7 @@ class _Entry:
     gpus: float
     report: TrialReport | None = None
     pruned: bool = False
+    has_worked: bool = False  # an epoch has come since it was handed out last
 
 
 class Ledger:
@@ -65,6 +70,11 @@ class Ledger:
         on_result: called for each trial that has ended, with its row in trials/.
         on_slots: called with how many slots there are now, and how many there may come to be,
             whenever one of them changes.
+        say: called with what went wrong and is dealt with, a line each.
+
+    Attributes:
+        hopeless: the error that every trial has ended with before its first epoch; None while that
+            is not so.
     """
 
     def __init__(
@@ -75,16 +85,20 @@ class Ledger:
         *,
         on_result: Callable[[TrialResult, TrialRow], None],
         on_slots: Callable[[int, int], None] = lambda *_: None,
+        say: Callable[[str], None] = lambda _: None,
         search_ends: float = math.inf,
     ) -> None:
         self.plan, self.writer, self.slots = plan, writer, slots
-        self.on_result, self.on_slots = on_result, on_slots
+        self.on_result, self.on_slots, self.say = on_result, on_slots, say
         self.search_ends = search_ends
         self.unfinished = UnfinishedTrials(writer.folder)
         self._interrupted = {
             each.trial.trial_id: _Entry(each, slots.gpus) for each in self.unfinished.all()
         }
+        self.places = Places()
+        self.hopeless: str | None = None
         self._running: dict[str, _Entry] = {}  # by the engine's name
+        self._held: set[str] = set()  # names of slots in places that are left out
         self._busy: dict[str, float] = {}  # likewise, seconds
 
     def __getstate__(self) -> dict[str, Any]:
@@ -100,7 +114,8 @@ class Ledger:
         """The next trial; None to wait for running ones, or when the plan is done."""
         if time.monotonic() > self.search_ends:
             self.plan.end_search()
-        if len(self._running) >= self.slots.count:  # an engine may know of more, as at the start
+        # An engine may know of more, as at the start.
+        if self.hopeless or len(self._running) + self.held >= self.slots.count:
             return None
         trial = self.plan.next()
         if trial is None:
@@ -111,14 +126,33 @@ class Ledger:
             if trial.stage == Stage.CONFIRM:
                 log_opening(self.writer.folder, trial, self._reason_to_confirm(trial))
             self.unfinished.keep(entry.unfinished)
-        entry.gpus = self.slots.gpus
+        entry.gpus, entry.has_worked = self.slots.gpus, False
+        self.writer.folder.place(trial.trial_id).unlink(missing_ok=True)
         self._running[name] = entry
-        return Assignment(trial, entry.gpus)
+        return Assignment(trial, entry.gpus, frozenset(self.places.left_out))
+
+    @property
+    def held(self) -> int:
+        """Slots that stand idle, as their place is left out."""
+        return len(self._held)
+
+    def hold(self, name: str, place: str) -> bool:
+        """A slot is in a place that was left out: its trial goes elsewhere. False to let it go."""
+        entry = self._running.pop(name, None)
+        if entry is not None:
+            self._give_back(entry)
+        if self.plan.done or self.hopeless or place not in self.places.left_out:
+            self._held.discard(name)
+            return False
+        self._held.add(name)
+        return True
 
     def report(self, name: str, report: TrialReport) -> bool:
         """Take in an epoch; True if the trial is to stop early."""
         entry = self._running[name]
-        entry.report = report
+        entry.report, entry.has_worked = report, True
+        if self.places.works(str(report.node)):
+            self.say(f"{report.node} works, and gets trials again")
         self._busy[name] = report.seconds - report.earlier_seconds
         unfinished = entry.unfinished
         curve = {epoch.epoch: epoch.val_auc for epoch in report.epochs}
@@ -130,31 +164,79 @@ class Ledger:
         return entry.pruned
 
     def crash(self, name: str, cause: Cause, error: str) -> None:
-        """Let a trial go on from its last epoch, or end it as failed after too many crashes.
+        """Let a trial go on from its last checkpoint, or end it as failed after too many crashes.
 
         Args:
             error: the traceback; its last line goes into the row.
         """
-        entry = self._running[name]
-        unfinished = entry.unfinished
+        entry = self._running.get(name)
+        if entry is None:  # a slot that stood idle
+            self._held.discard(name)
+            return
+        unfinished, reason = entry.unfinished, error.splitlines()[-1]
         if cause is Cause.LOST_MACHINE:
             unfinished.preemptions += 1
-        elif cause is Cause.GPU_MEMORY and 0 < entry.gpus < 1:
-            if entry.gpus == self.slots.gpus:  # or another has lowered the packing already
-                self.slots = self.slots.with_fewer_on_a_gpu()
-        else:
+        elif cause is Cause.MEMORY and self._with_fewer(entry.gpus):
+            pass
+        elif entry.has_worked or self._is_charged(name, entry, reason):
             unfinished.crashes += 1
-        if unfinished.crashes >= _ATTEMPTS:
-            self.finish(name, error.splitlines()[-1])
+        if unfinished.crashes >= _ATTEMPTS and not self.hopeless:
+            self.finish(name, reason)
             return
         del self._running[name]
+        self._give_back(entry)
+
+    def _give_back(self, entry: _Entry) -> None:
+        """Let a trial wait until it is handed out again."""
+        unfinished = entry.unfinished
         self.unfinished.keep(unfinished)
         self._interrupted[unfinished.trial.trial_id] = entry
         self.plan.arms[unfinished.trial.arm].interrupt(unfinished.trial)
 
+    def _with_fewer(self, gpus: float) -> bool:
+        """Whether fewer trials run at once from now on, as memory has run out.
+
+        Args:
+            gpus: the share of the trial that it ran out in.
+        """
+        if gpus == 1 or (not gpus and self.slots.count == 1):
+            return False
+        if gpus == self.slots.gpus:  # or another has lowered it already
+            self.slots = self.slots.with_fewer()
+            self.say(f"memory has run out; from now on {self.slots}")
+        return True
+
+    def _is_charged(self, name: str, entry: _Entry, reason: str) -> bool:
+        """Whether a crash before a first epoch is the trial's; or its place is left out."""
+        trial_id = entry.unfinished.trial.trial_id
+        place = self._place(trial_id)
+        others = (o for n, o in self._running.items() if n != name and not o.has_worked)
+        elsewhere = [self._place(other.unfinished.trial.trial_id) for other in others]
+        judgement = self.places.crashed(place, trial_id, elsewhere)
+        if judgement.left_out:
+            self.say(
+                f"{place} is left out: trials crash there before their first epoch, and nowhere "
+                f"else ({reason})"
+            )
+        for back in judgement.taken_back:
+            self.say(f"{back} gets trials again: {trial_id} crashes elsewhere, too")
+        if judgement.hopeless and entry.unfinished.crashes + 1 >= _ATTEMPTS:
+            self.hopeless = reason
+        return judgement.charged
+
+    def _place(self, trial_id: str) -> str | None:
+        """Where a trial runs, as its worker wrote when it began; None if it did not come to it."""
+        try:
+            return self.writer.folder.place(trial_id).read_text()
+        except OSError:
+            return None
+
     def finish(self, name: str, error: str | None = None) -> None:
         """Write the rows of a trial that has ended, then tell the plan."""
-        entry = self._running.pop(name)
+        entry = self._running.pop(name, None)
+        if entry is None:  # a slot that stood idle
+            self._held.discard(name)
+            return
         trial, report = entry.unfinished.trial, entry.report
         row = _trial_row(entry, error)
         epochs = report.epochs if report else []

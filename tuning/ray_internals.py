@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
@@ -60,6 +60,8 @@ def cause_of(error: BaseException | None) -> Cause:
         error.preempted or any(words in str(error) for words in _LOST_MACHINE)
     ):
         return Cause.LOST_MACHINE
+    if isinstance(error, OutOfMemoryError):  # of the machine: Ray's monitor has ended the worker
+        return Cause.MEMORY
     if isinstance(error, RayError) and is_out_of_memory(str(error)):
-        return Cause.GPU_MEMORY
+        return Cause.MEMORY
     return Cause.ERROR

@@ -90,10 +90,17 @@ def main(arguments: list[str] | None = None) -> int:
         plan = question.plan(confirm_again=confirm_again)
         forget_ended(question.folder, plan)
         outcome = _train(plan, question, console)
+    if outcome.hopeless is not None:
+        print(
+            f"error: every trial crashed before its first epoch: {outcome.hopeless}; mend that, "
+            f"then go on: {python_command()} -m tuning.search --study {question.folder} --resume",
+            file=sys.stderr,
+        )
+        return 1
     if not plan.done:
         console.print(
             f"{'Ray has died' if outcome.ray_died else 'stopped'}; everything finished is kept, "
-            "and what was running goes on after its last epoch with:\n"
+            "and what was running goes on after its last checkpoint with:\n"
             f"  {python_command()} -m tuning.search --study {question.folder} --resume",
             highlight=False,
             soft_wrap=True,
@@ -194,6 +201,7 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
             slots,
             on_result=on_result,
             on_slots=display.set_slots,
+            say=display.say,
             search_ends=time.monotonic() + parse_time(options.time_budget),
         )
         with display.shown():
@@ -202,7 +210,7 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
                 if options.in_process
                 else engine.run(ledger, job)
             )
-    with_run(spec, folder, started, slots, outcome.busy).write(folder)
+    with_run(spec, folder, started, slots, outcome).write(folder)
     return outcome
 
 
@@ -251,6 +259,8 @@ def _report(plan: StudyPlan, folder: StudyFolder, console: Console) -> int:
     write_report(study, ("md", "csv", "tex"))
     print_report(study, console)
     run = read_spec(folder).runs[-1]
+    for place in run.left_out:
+        console.print(f"broken  {place}: no trial came to its first epoch there", highlight=False)
     console.print(
         f"slots   busy for {run.busy:.0%} of {duration(run.seconds)}\n"
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"

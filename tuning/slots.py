@@ -37,8 +37,13 @@ class Slots:
         """How many of them the machines hold: a cluster may have to grow first."""
         return min(self.count, sum(map(self._fit_on, machines)))
 
-    def with_fewer_on_a_gpu(self) -> "Slots":
-        """One trial less on each GPU, and so fewer in all: the limit of GPUs stays."""
+    def with_fewer(self) -> "Slots":
+        """One trial less on each GPU, and so fewer in all: the limit of GPUs stays.
+
+        Without GPUs one trial less in all.
+        """
+        if not self.gpus:
+            return replace(self, count=max(1, self.count - 1))
         trials = max(1, trials_on_one(self.gpus) - 1)
         count = self.count
         if self.most_gpus is not None:

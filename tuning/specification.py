@@ -14,6 +14,7 @@ from masll.data.store import ImageStore
 from masll.data.types import SPLITS
 from masll.variants import PLAIN, describe
 from tuning.images import StudyImages
+from tuning.ledger import Outcome
 from tuning.options import SearchOptions
 from tuning.selection import AS_BEFORE
 from tuning.settings import SETTINGS_BEFORE
@@ -69,16 +70,12 @@ def make_spec(
 
 
 def with_run(
-    spec: Spec, folder: StudyFolder, started: datetime.datetime, slots: Slots, busy: float
+    spec: Spec, folder: StudyFolder, started: datetime.datetime, slots: Slots, outcome: Outcome
 ) -> Spec:
-    """The spec with what a run of the study took, and what each arm has taken so far.
-
-    Args:
-        busy: share of the slots' time in which they ran trials, 0 to 1.
-    """
+    """The spec with what a run of the study took, and what each arm has taken so far."""
     now = datetime.datetime.now(datetime.UTC)
     seconds = (now - started).total_seconds()
-    run = Run(_iso(started), _iso(now), seconds, str(slots), busy)
+    run = Run(_iso(started), _iso(now), seconds, str(slots), outcome.busy, outcome.left_out)
     spent = spent_by_arm(TrialReader(folder, ()).rows())
     return dataclasses.replace(spec, runs=(*spec.runs, run), spent=spent)
 

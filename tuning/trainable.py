@@ -4,6 +4,7 @@ A worker maps the images and imports PyTorch once; from then on a new trial cost
 """
 
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,18 @@ from masll.devices import keep_freed_memory
 from tuning.images import StudyImages, read_images
 from tuning.node_store import open_here
 from tuning.study.spec import read_spec
-from tuning.trial_report import Node
+from tuning.trial_report import Held, Node
 from tuning.trial_run import Job, TrialRun
 
-REPORT = "report"  # the key under which a result of Tune carries a TrialReport
+REPORT = "report"  # the key under which a result of Tune carries a TrialReport, or a Held
+_HELD_SECONDS = 2.0  # between two reports of a worker that stands idle
 
 
 class TrialWorker(tune.Trainable):
     """Runs the trial that its config describes, one epoch a step.
 
-    The config has `job`, `trial` and `gpus`, the share of a GPU.
+    The config has `job`, `trial`, `gpus`, the share of a GPU, and `left_out`: places whose workers
+    stand idle, so that Ray gives no trial a GPU that is broken.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -36,29 +39,33 @@ class TrialWorker(tune.Trainable):
         self.store = _store_here(job)
         self.images = _images_here(job)
         self.node = _node_here()
+        self.run: TrialRun | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Another trial, which begins with its first step.
+
+        Not before: while a worker starts, Tune may give its trial to one that has become free.
+        """
         self.cleanup()
-        self.run = TrialRun(
-            new_config["job"],
-            new_config["trial"],
-            self.store,
-            self.images,
-            self.node,
-            new_config["gpus"],
-        )
+        self.asked = new_config
         return True
 
     def step(self) -> dict[str, Any]:
+        if str(self.node) in self.asked["left_out"]:
+            time.sleep(_HELD_SECONDS)
+            return {"done": False, REPORT: Held(str(self.node))}
+        if self.run is None:
+            job, trial, gpus = (self.asked[name] for name in ("job", "trial", "gpus"))
+            self.run = TrialRun(job, trial, self.store, self.images, self.node, gpus)
         report = self.run.step()
         return {"done": report.done, REPORT: report}
 
     def cleanup(self) -> None:
         """The trial has ended or is stopped: its network goes before another takes its place."""
-        if hasattr(self, "run"):
+        if self.run is not None:
             self.run.close()
-            del self.run
+        self.run = None
 
 
 def ray_node_id() -> str | None:

@@ -16,6 +16,12 @@ class Node(NamedTuple):
         return self.name if self.gpu_id is None else f"{self.name}, GPU {self.gpu_id}"
 
 
+class Held(NamedTuple):
+    """What a worker reports now and then from a place where no trial is to run."""
+
+    place: str
+
+
 @dataclass(frozen=True)
 class TrialReport:
     """What a worker reports after each epoch: enough to write the trial's rows if it ends here."""

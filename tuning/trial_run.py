@@ -70,6 +70,8 @@ class TrialRun:
         started = time.perf_counter()
         self.job, self.trial, self.node = job, trial, node
         self.store, self.images = store, images
+        # First: the driver asks for it if this ends the process.
+        job.folder.place(trial.trial_id).write_whole(str(node))
         # Ray does not hide GPUs from workers without one: no share means the CPU.
         device = find_gpu() if gpu_share else torch.device("cpu")
         if device.type == "cuda":

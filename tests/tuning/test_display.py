@@ -15,5 +15,7 @@ def test_slots_that_memory_has_taken_away_are_not_waited_for():
     assert "16 of 32 slots there, waiting for machines" in told.getvalue()
     told.truncate(0)
     view.set_slots(24, 24)
-    assert "the memory of a GPU has run out: 24 at once from now on" in told.getvalue()
+    assert told.getvalue() == ""
+    view.say("memory has run out; from now on 24 at once")
+    assert "memory has run out; from now on 24 at once" in told.getvalue()
     assert "waiting" not in told.getvalue() + str(view.table().caption)

@@ -51,7 +51,7 @@ def task_error(error: Exception) -> RayTaskError:
 
 
 def test_too_little_gpu_memory_is_told_from_other_errors_of_a_trial():
-    assert cause_of(task_error(RuntimeError("CUDA out of memory. Tried"))) is Cause.GPU_MEMORY
+    assert cause_of(task_error(RuntimeError("CUDA out of memory. Tried"))) is Cause.MEMORY
     assert cause_of(task_error(RuntimeError("CUDA error: device-side assert"))) is Cause.ERROR
 
 

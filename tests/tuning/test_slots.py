@@ -50,7 +50,7 @@ def test_when_memory_has_run_out_fewer_share_a_gpu_on_no_more_gpus_than_were_ask
     slots = find_slots(asked(address="auto", num_gpus=8, gpus_per_trial="0.25"), [Machine(8, 0)])
     shares, counts = [slots.gpus], [slots.count]
     for _ in range(4):
-        slots = slots.with_fewer_on_a_gpu()
+        slots = slots.with_fewer()
         shares.append(slots.gpus)
         counts.append(slots.count)
     assert shares == [0.25, 0.3333, 0.5, 1, 1]
@@ -60,7 +60,7 @@ def test_when_memory_has_run_out_fewer_share_a_gpu_on_no_more_gpus_than_were_ask
 def test_a_share_that_leaves_no_room_for_a_second_trial_becomes_the_whole_gpu():
     slots = find_slots(asked(gpus_per_trial="0.6"), [Machine(8, 2)])
     assert (slots.count, slots.gpus) == (2, 0.6)
-    assert (slots.with_fewer_on_a_gpu().count, slots.with_fewer_on_a_gpu().gpus) == (2, 1)
+    assert (slots.with_fewer().count, slots.with_fewer().gpus) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from masll.common.errors import InputError
 from masll.data import ImageStore, find_source, open_store
 from masll.data.options import DataOptions
 from tests.support import TINY_BACKBONE
-from tuning import trial_run
+from tuning import trainable, trial_run
 from tuning.recipe import Recipe
 from tuning.study.arm import Arm
 from tuning.study.trial import Stage, Trial
 from tuning.study.unfinished import UnfinishedTrial, UnfinishedTrials
 from tuning.trainable import REPORT, TrialWorker
-from tuning.trial_report import TrialReport
+from tuning.trial_report import Held, TrialReport
 from tuning.trial_run import Job
 
 ARM = Arm("concat-fusion", TINY_BACKBONE)
@@ -54,7 +54,7 @@ def job(isic_master, store, tmp_path) -> Job:
 
 def worker(job: Job, trial: Trial) -> TrialWorker:
     made = TrialWorker.__new__(TrialWorker)  # as Ray does, but for Ray's own fields
-    made.setup({"job": job, "trial": trial, "gpus": 0})
+    made.setup({"job": job, "trial": trial, "gpus": 0, "left_out": ()})
     return made
 
 
@@ -137,11 +137,26 @@ def test_a_new_worker_tells_the_last_checkpointed_epoch_again_and_goes_on_to_the
 
 def test_a_worker_that_is_used_again_has_let_go_of_the_network_before(job):
     made = worker(job, trial("search"))
+    made.step()
     before = weakref.ref(made.run.training.model)
-    alive = []
-    build = trial_run.TrialRun._training_run
-    watched = lambda run, device: alive.append(before()) or build(run, device)  # noqa: E731
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial_run.TrialRun, "_training_run", watched)
-        made.reset_config({"job": job, "trial": trial("confirm"), "gpus": 0})
-    assert alive == [None]
+    made.reset_config({"job": job, "trial": trial("confirm"), "gpus": 0, "left_out": ()})
+    assert before() is None
+
+
+def test_a_worker_whose_place_is_left_out_stands_idle_and_touches_nothing(job, monkeypatch):
+    monkeypatch.setattr(trainable, "_HELD_SECONDS", 0.0)
+    made = worker(job, trial("search"))
+    left_out = frozenset([str(made.node)])
+    made.reset_config({"job": job, "trial": trial("search"), "gpus": 0, "left_out": left_out})
+    assert made.step() == {"done": False, REPORT: Held(str(made.node))}
+    assert made.run is None and not job.folder.running.exists()
+
+
+def test_a_trial_leaves_its_place_before_anything_of_it_can_fail(job, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(trial_run.TrialRun, "_training_run", fails)
+    with pytest.raises(RuntimeError):
+        worker(job, trial("search")).step()
+    assert job.folder.place(trial("search").trial_id).read_text() == platform.node()

@@ -87,10 +87,14 @@ class StudyFolder:
         """The weights of a trial's best epoch; of the files 0 and 1 its checkpoint names one."""
         return self.running / f"{trial_id}.best-{number}.pt"
 
-    def checkpoint_files(self, trial_id: str) -> list[AnyPath]:
-        """All files that a trial's checkpoint may have."""
+    def place(self, trial_id: str) -> AnyPath:
+        """The machine and GPU that a worker has begun a trial on."""
+        return self.running / f"{trial_id}.place"
+
+    def workers_files(self, trial_id: str) -> list[AnyPath]:
+        """All that a trial's worker may have written there: its place, and its checkpoint."""
         best = (self.best_weights(trial_id, number) for number in (0, 1))
-        return [self.checkpoint(trial_id), *best]
+        return [self.place(trial_id), self.checkpoint(trial_id), *best]
 
     def begun(self, trial_id: str) -> AnyPath:
         """What was asked of a trial that has begun, and how far it is."""

@@ -49,6 +49,7 @@ class Run:
     seconds: float
     slots: str  # in words
     busy: float  # share of the slots' time in which they ran trials, 0 to 1
+    left_out: tuple[str, ...] = ()  # machines and GPUs where no trial came to its first epoch
 
 
 @dataclass(frozen=True)

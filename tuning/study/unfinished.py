@@ -60,16 +60,17 @@ class UnfinishedTrials:
         """Forget a trial whose rows are written."""
         # This first: a worker that is still writing a checkpoint looks whether it is there.
         self.folder.begun(trial_id).unlink(missing_ok=True)
-        for path in self.folder.checkpoint_files(trial_id):
+        for path in self.folder.workers_files(trial_id):
             path.unlink(missing_ok=True)
 
     def remove_others(self) -> None:
-        """Remove checkpoints of trials that are not there, which a killed run may have left."""
+        """Remove workers' files of trials that are not there, which a killed run may have left."""
         known = {each.trial.trial_id for each in self.all()}
-        kept = {path.name for name in known for path in self.folder.checkpoint_files(name)}
-        for path in self.folder.running.glob("*.pt"):
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
+        kept = {path.name for name in known for path in self.folder.workers_files(name)}
+        for pattern in ("*.pt", "*.place"):
+            for path in self.folder.running.glob(pattern):
+                if path.name not in kept:
+                    path.unlink(missing_ok=True)
 
 
 def _from_json(content: dict[str, Any]) -> UnfinishedTrial:

@@ -55,8 +55,8 @@ def test_a_spoilt_file_counts_as_not_there(folder, content):
 def test_checkpoints_without_their_trial_are_removed_and_others_stay(folder):
     unfinished = UnfinishedTrials(folder)
     unfinished.keep(UnfinishedTrial(TRIAL, NOW))
-    kept = folder.checkpoint_files(TRIAL.trial_id)
-    left = folder.checkpoint_files("baseline.resnet18.search.0007")
+    kept = folder.workers_files(TRIAL.trial_id)
+    left = folder.workers_files("baseline.resnet18.search.0007")
     for path in [*kept, *left]:
         path.write_whole(b"weights")
     unfinished.remove_others()
