@@ -56,7 +56,7 @@ class _Entry:
     """What is known of a trial between its start and its end."""
 
     unfinished: UnfinishedTrial
-    gpus: float
+    slots: Slots  # as they were when it was handed out last
     report: TrialReport | None = None
     pruned: bool = False
     has_worked: bool = False  # an epoch has come since it was handed out last
@@ -93,7 +93,7 @@ class Ledger:
         self.search_ends = search_ends
         self.unfinished = UnfinishedTrials(writer.folder)
         self._interrupted = {
-            each.trial.trial_id: _Entry(each, slots.gpus) for each in self.unfinished.all()
+            each.trial.trial_id: _Entry(each, slots) for each in self.unfinished.all()
         }
         self.places = Places()
         self.hopeless: str | None = None
@@ -122,14 +122,14 @@ class Ledger:
             return None
         entry = self._interrupted.pop(trial.trial_id, None)
         if entry is None:
-            entry = _Entry(UnfinishedTrial(trial, _now()), self.slots.gpus)
+            entry = _Entry(UnfinishedTrial(trial, _now()), self.slots)
             if trial.stage == Stage.CONFIRM:
                 log_opening(self.writer.folder, trial, self._reason_to_confirm(trial))
             self.unfinished.keep(entry.unfinished)
-        entry.gpus, entry.has_worked = self.slots.gpus, False
+        entry.slots, entry.has_worked = self.slots, False
         self.writer.folder.place(trial.trial_id).unlink(missing_ok=True)
         self._running[name] = entry
-        return Assignment(trial, entry.gpus, frozenset(self.places.left_out))
+        return Assignment(trial, self.slots.gpus, frozenset(self.places.left_out))
 
     @property
     def held(self) -> int:
@@ -176,7 +176,7 @@ class Ledger:
         unfinished, reason = entry.unfinished, error.splitlines()[-1]
         if cause is Cause.LOST_MACHINE:
             unfinished.preemptions += 1
-        elif cause is Cause.MEMORY and self._with_fewer(entry.gpus):
+        elif cause is Cause.MEMORY and self._with_fewer(entry.slots):
             pass
         elif entry.has_worked or self._is_charged(name, entry, reason):
             unfinished.crashes += 1
@@ -193,16 +193,16 @@ class Ledger:
         self._interrupted[unfinished.trial.trial_id] = entry
         self.plan.arms[unfinished.trial.arm].interrupt(unfinished.trial)
 
-    def _with_fewer(self, gpus: float) -> bool:
+    def _with_fewer(self, slots: Slots) -> bool:
         """Whether fewer trials run at once from now on, as memory has run out.
 
         Args:
-            gpus: the share of the trial that it ran out in.
+            slots: as they were when the trial was handed out that it ran out in.
         """
-        if gpus == 1 or (not gpus and self.slots.count == 1):
+        if slots == slots.with_fewer():  # it had the machine, or a GPU, for itself
             return False
-        if gpus == self.slots.gpus:  # or another has lowered it already
-            self.slots = self.slots.with_fewer()
+        if slots == self.slots:  # or another has lowered it already
+            self.slots = slots.with_fewer()
             self.say(f"memory has run out; from now on {self.slots}")
         return True
 
@@ -264,7 +264,7 @@ def _trial_row(entry: _Entry, error: str | None) -> TrialRow:
         "started_at": unfinished.started_at,
         "ended_at": ended_at,
         "seconds": (ended_at - unfinished.started_at).total_seconds(),
-        "gpus": entry.gpus,
+        "gpus": entry.slots.gpus,
     }
     if report is not None:
         values |= _measured(report, unfinished.trial.stage, error)

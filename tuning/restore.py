@@ -5,6 +5,7 @@ from tuning.plan import ArmPlan, StudyPlan
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import TrialReader
 from tuning.study.spec import Spec
+from tuning.study.trial import Status
 from tuning.study.unfinished import UnfinishedTrials
 
 
@@ -14,12 +15,14 @@ def load_plan(
     spec: Spec,
     *,
     confirm_again: bool = False,
+    retry_failed: bool = False,
     reader: TrialReader | None = None,
 ) -> StudyPlan:
     """The plan of a study, new or resumed.
 
     Args:
         confirm_again: allow each arm one confirmation more than it has had.
+        retry_failed: let trials that ended as failed begin anew; their rows stay until they end.
         reader: of the study's trials, where some were read before.
     """
     plan = StudyPlan(
@@ -37,9 +40,13 @@ def load_plan(
         for arm in spec.arms
     )
     results = (reader or TrialReader(folder, spec.space)).results()
+    again = [r.trial for r in results if retry_failed and r.status == Status.FAILED]
+    results = [result for result in results if result.trial not in again]
     for result in results:
         plan.arms[result.trial.arm].replay(result)
-    ended = {result.trial.trial_id for result in results}
+    for trial in again:
+        plan.arms[trial.arm].resume(trial)
+    ended = {trial.trial_id for trial in [*again, *(result.trial for result in results)]}
     for unfinished in UnfinishedTrials(folder).all():
         # A killed run may have written a trial's rows and not come to forget it.
         if unfinished.trial.trial_id not in ended:

@@ -72,22 +72,25 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parse(arguments)
     quiet_optuna()
     resume, dry_run = chosen.pop("resume", False), chosen.pop("dry_run", False)
-    confirm_again = chosen.pop("confirm_again", False)
-    if (resume or confirm_again) and not (resume and "study" in chosen):
-        flag = "--confirm-again needs --resume and" if confirm_again else "--resume needs"
-        raise InputError(f"{flag} --study DIR, the study to go on with")
+    of_resume = {name: chosen.pop(name, False) for name in ("confirm_again", "retry_failed")}
+    for name, given in of_resume.items():
+        if given and not resume:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag} needs --resume and --study DIR, the study to go on with")
+    if resume and "study" not in chosen:
+        raise InputError("--resume needs --study DIR, the study to go on with")
     question = _resumed_question(chosen) if resume else _new_question(chosen)
     options = question.options
     console = Console()
     if dry_run:
         from tuning.preview import print_plan  # imports PyTorch
 
-        plan = question.plan(confirm_again=confirm_again)
+        plan = question.plan(**of_resume)
         print_plan(plan, options, question.store, question.images, console)
         _print_what_it_will_see(question, console, resume=resume)
         return 0
     with hold(question.folder):
-        plan = question.plan(confirm_again=confirm_again)
+        plan = question.plan(**of_resume)
         forget_ended(question.folder, plan)
         outcome = _train(plan, question, console)
     if outcome.hopeless is not None:
@@ -119,9 +122,15 @@ class _Question:
     store: ImageStore
     images: StudyImages
 
-    def plan(self, *, confirm_again: bool) -> StudyPlan:
+    def plan(self, *, confirm_again: bool, retry_failed: bool) -> StudyPlan:
         """What is left to do."""
-        return load_plan(self.folder, self.options, self.spec, confirm_again=confirm_again)
+        return load_plan(
+            self.folder,
+            self.options,
+            self.spec,
+            confirm_again=confirm_again,
+            retry_failed=retry_failed,
+        )
 
 
 def _new_question(chosen: dict[str, Any]) -> _Question:
@@ -223,6 +232,7 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
         "--dry-run": "print arms, trials, space and the time they will take, and start nothing",
         "--confirm-again": "with --resume: open the test set once more, for arms whose longer "
         "search has found something better; every table will say so",
+        "--retry-failed": "with --resume: train the trials again that have failed",
     }
     for flag, help_text in flags.items():
         parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)

@@ -128,6 +128,17 @@ def test_a_trial_that_always_crashes_fails_with_its_error_and_the_rest_goes_on(
     assert "memory" in failed["error"]
     others = trials.loc["global-only/test_resnet"]
     assert len(others) == 3 and set(others["status"]) == {"completed"}
+    kept = {path: path.read_bytes() for path in (study / "trials").glob("*")}
+    again = search(cache, "--study", study, "--resume", "--retry-failed")
+    assert_ends_hopeless(again, "memory")  # nothing else is left that could show that others work
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert_one_line_error(search(cache, "--retry-failed"), "--retry-failed", "--resume")
+
+
+def assert_ends_hopeless(result: subprocess.CompletedProcess, error: str) -> None:
+    assert result.returncode == 1 and result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("error: every trial crashed before its first epoch: ")
+    assert error in result.stderr and "--resume" in result.stderr
 
 
 def start_resumed(cache: Path, study: Path, *arguments: object) -> subprocess.Popen:

@@ -6,7 +6,7 @@ import pytest
 
 from masll.common.storage import any_path
 from masll.results import EpochResult
-from tuning.ledger import Ledger
+from tuning.ledger import Cause, Ledger
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.slots import Slots
 from tuning.space import DEFAULT_SPACE
@@ -76,3 +76,114 @@ def test_a_confirmed_model_that_diverges_late_is_that_of_its_best_epoch_and_says
     assert trial.stage == Stage.CONFIRM
     assert (row.best_epoch, row.val_auc) == (1, 0.7)
     assert row.error == "diverged: the loss was not finite in epoch 2"
+
+
+def crowded(tmp_path, slots: int = 4) -> Ledger:
+    """Of an arm with many trials, on several GPUs."""
+    settings = {"trials": 12, "epochs": 60, "seeds": 1, "seed": 0}
+    settings |= {"sampler": "random", "scheduler": "none"}
+    arm = ArmPlan(Arm("baseline", "resnet18"), DEFAULT_SPACE, **settings)
+    said: list[str] = []
+    ledger = Ledger(
+        StudyPlan([arm]),
+        RowWriter(StudyFolder(any_path(tmp_path)), DEFAULT_SPACE),
+        Slots(slots, 1, 0),
+        on_result=lambda *_: None,
+        say=said.append,
+    )
+    ledger.said = said
+    return ledger
+
+
+def begin(ledger: Ledger, name: str, place: str) -> str:
+    """Hand a trial out to a worker that writes down where it is, as workers do."""
+    trial_id = ledger.next(name).trial.trial_id
+    ledger.writer.folder.place(trial_id).write_whole(place)
+    return trial_id
+
+
+def epoch_from(place: str) -> TrialReport:
+    epoch = EpochResult(1, 0.01, 0.5, 0.5, 0.7, *(None,) * 6, seconds=1.0)
+    return TrialReport(
+        epochs=[epoch],
+        done=False,
+        best=epoch,
+        diverged=False,
+        predictions=[],
+        seconds=1.0,
+        earlier_seconds=0.0,
+        images_per_second=1.0,
+        device="cpu",
+        node=Node(place),
+        peak_memory_mb=1.0,
+    )
+
+
+def test_a_place_where_three_trials_crash_at_once_is_left_out_and_its_slots_stand_idle(tmp_path):
+    ledger = crowded(tmp_path)
+    begin(ledger, "a", "good")
+    ledger.report("a", epoch_from("good"))
+    crashed = set()
+    for name in "bcd":
+        crashed.add(begin(ledger, name, "bad"))
+        ledger.crash(name, Cause.ERROR, "Traceback\nRuntimeError: ECC")
+    assert ledger.said == [
+        "bad is left out: trials crash there before their first epoch, and nowhere else "
+        "(RuntimeError: ECC)"
+    ]
+    (unfinished,) = (u for u in ledger.unfinished.all() if u.trial.trial_id in crashed)
+    assert unfinished.crashes == 0, "the same trial three times, and charged none"
+    held = ledger.next("e")
+    assert held.left_out == {"bad"} and held.trial.trial_id in crashed
+    assert ledger.hold("e", "bad") and ledger.held == 1, "it came to the bad place again"
+    assert ledger.next("f").trial.trial_id == held.trial.trial_id, "and goes elsewhere"
+    ledger.next("g")
+    assert ledger.next("h") is None, "three run and one is held, of four slots"
+    ledger.places.works("bad")
+    assert not ledger.hold("e", "bad") and ledger.held == 0
+    ledger.finish("e")  # Tune says that it has ended
+    assert ledger.next("h") is not None
+
+
+def test_a_study_whose_every_trial_crashes_at_once_stops_with_that_error_and_fails_none(tmp_path):
+    ledger = crowded(tmp_path, slots=1)
+    for _ in range(3):
+        assert ledger.hopeless is None
+        begin(ledger, "a", "here")
+        ledger.crash("a", Cause.ERROR, "Traceback\nImportError: no such library")
+    assert ledger.hopeless == "ImportError: no such library"
+    assert ledger.next("a") is None
+    (arm,) = ledger.plan.arms.values()
+    assert not arm.results and len(ledger.unfinished.all()) == 1
+
+
+def test_a_trial_that_crashes_where_others_work_fails_alone(tmp_path):
+    ledger = crowded(tmp_path, slots=2)
+    begin(ledger, "a", "here")
+    ledger.report("a", epoch_from("here"))
+    for _ in range(3):
+        bad = begin(ledger, "b", "here")
+        ledger.crash("b", Cause.ERROR, "Traceback\nValueError: too large")
+    (arm,) = ledger.plan.arms.values()
+    assert [result.trial.trial_id for result in arm.results] == [bad]
+    assert arm.results[0].status == Status.FAILED and ledger.hopeless is None and not ledger.said
+
+
+def test_when_a_machine_runs_out_of_memory_one_trial_less_runs_and_none_is_charged(tmp_path):
+    ledger = crowded(tmp_path)
+    for name in "abcd":
+        begin(ledger, name, "here")
+    ledger.crash("b", Cause.MEMORY, "OutOfMemoryError: Task was killed")
+    assert ledger.slots.count == 3 and ledger.next("e") is None
+    assert ledger.said == ["memory has run out; from now on 3 at once, each with 1 CPU core"]
+    assert all(each.crashes == 0 for each in ledger.unfinished.all())
+    for name in "acd":  # they were ended for the same want of memory
+        ledger.crash(name, Cause.MEMORY, "OutOfMemoryError: Task was killed")
+    assert ledger.slots.count == 3 and all(each.crashes == 0 for each in ledger.unfinished.all())
+
+
+def test_a_trial_that_needs_more_memory_than_the_machine_has_alone_is_charged(tmp_path):
+    ledger = crowded(tmp_path, slots=1)
+    begin(ledger, "a", "here")
+    ledger.crash("a", Cause.MEMORY, "OutOfMemoryError: Task was killed")
+    assert [each.crashes for each in ledger.unfinished.all()] == [1] and not ledger.said

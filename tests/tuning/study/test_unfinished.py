@@ -83,3 +83,27 @@ def test_what_a_killed_run_has_left_of_an_ended_trial_is_forgotten(folder):
     assert plan.waiting == {cut_off.trial_id}
     forget_ended(folder, plan)
     assert [begun.trial for begun in UnfinishedTrials(folder).all()] == [cut_off]
+
+
+def test_failed_trials_are_trained_again_when_told_and_their_rows_stay_until_then(folder):
+    arm = Arm("gated-fusion", "resnet18")
+    options = SearchOptions(
+        variants=(arm.variant,),
+        backbones=(arm.backbone,),
+        trials=2,
+        epochs=1,
+        seeds=1,
+        image_size=32,
+    )
+    params = {"lr": 0.01, "threshold_scale": 1.0}
+    failed, completed = (Trial(arm, Stage.SEARCH, number, 0, params) for number in (0, 1))
+    writer, spec = RowWriter(folder, DEFAULT_SPACE), Spec(arms=(arm,), space=DEFAULT_SPACE)
+    for trial, status in ((failed, Status.FAILED), (completed, Status.COMPLETED)):
+        row = TrialRow.of(trial, status, started_at=NOW, ended_at=NOW, seconds=1.0)
+        writer.write(row, [], [])
+    as_it_was = load_plan(folder, options, spec)
+    assert not as_it_was.waiting and len(as_it_was.arms[arm].results) == 2
+    plan = load_plan(folder, options, spec, retry_failed=True)
+    assert plan.next() == failed and plan.next() is None
+    assert [result.trial for result in plan.arms[arm].results] == [completed]
+    assert (folder.trials / f"{failed.trial_id}.parquet").exists()
