@@ -197,8 +197,6 @@ class _RowWriter(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
         self.ledger.crash(trial.trial_id, *error_of(trial))
-        if self.ledger.hopeless:
-            raise _HopelessError
 
 
 class _Watch(tune.Callback):
@@ -217,6 +215,8 @@ class _Watch(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         del iteration, trials, info
+        if self.ledger.hopeless:
+            raise _HopelessError
         if time.monotonic() < self.looked + _LOOK_EVERY:
             return
         self._slot_seconds, self.looked = self.slot_seconds(), time.monotonic()
