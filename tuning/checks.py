@@ -34,11 +34,17 @@ def check_resumed(folder: StudyFolder) -> None:
 
 
 def check_machine(options: SearchOptions) -> None:
-    """Raise `InputError` unless there are slots, backbones and weights."""
-    if options.address is None:
-        find_slots(options, [this_machine()])
-    else:
+    """Raise `InputError` unless there are slots, and GPUs that CUDA can use where they have any."""
+    if options.address is not None:
         _check_address(options.address)
+    elif find_slots(options, [this_machine()]).gpus:
+        from masll.devices import check_cuda
+
+        check_cuda()
+
+
+def check_networks(options: SearchOptions, *, weights: bool = True) -> None:
+    """Raise `InputError` unless there are backbones, and weights where they are needed."""
     # timm and Ray take seconds to import: not to be paid for a misspelt option.
     from masll.backbones import feature_layout
     from masll.model import find_weights
@@ -46,7 +52,8 @@ def check_machine(options: SearchOptions) -> None:
     for backbone in options.backbones:
         feature_layout(backbone, options.image_size)
         model, _ = options.recipe.configs(Arm(PLAIN, backbone))
-        find_weights(model)
+        if weights:
+            find_weights(model)
 
 
 def check_same_weights(spec: Spec, options: SearchOptions) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 
 from masll.data.store import ImageStore
 from masll.devices import find_device
@@ -20,18 +21,19 @@ _LOOKED_AT = 30  # validation images
 
 
 def epoch_seconds(
-    arm: Arm, options: SearchOptions, store: ImageStore, images: StudyImages
+    arm: Arm, options: SearchOptions, cores: int, store: ImageStore, images: StudyImages
 ) -> dict[Stage, float]:
-    """Seconds of an epoch by stage, on this machine's first device with all of its cores."""
+    """Seconds of an epoch by stage, on this machine's first GPU, or on so many of its cores."""
+    torch.set_num_threads(cores)
     train, validation = images.train_and_validation(store)
     few = [np.arange(min(n * options.batch_size, len(train))) for n in (1, _STEPS)]
     looked_at = validation.select(np.arange(min(_LOOKED_AT, len(validation))))
-    recipe = dataclasses.replace(options.recipe, epochs=3)
+    recipe = dataclasses.replace(options.recipe, epochs=3, pretrained=False)
     trainer = Trainer(
         *recipe.configs(arm, seed=options.seed),
         train.select(few[0]),
         looked_at,
-        find_device(),
+        find_device("cpu" if options.num_gpus == 0 else "auto"),
         keep_best_weights=False,
     )
     trainer.run_epoch()

@@ -5,6 +5,8 @@ that train it run side by side on one GPU, one more each time.
 """
 
 import dataclasses
+import math
+import resource
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,17 +17,19 @@ import torch
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from masll.common.errors import InputError
+from masll.cross_validation import CrossValidator
 from masll.data.split import Split
-from masll.devices import find_device, keep_freed_memory
+from masll.devices import find_gpu, keep_freed_memory
 from masll.model import build_model
-from masll.training import Trainer
+from masll.training import Trainer, TrainingRun
+from tuning.images import FOLDS
 from tuning.options import SearchOptions
 from tuning.recipe import Recipe
 from tuning.study.arm import Arm
 
 MOST = 8  # processes on a GPU; beyond, the cores beside it are what trials wait for
 _PAYS = 1.1  # another process has to raise the images per second by a tenth
-_USABLE = 0.9  # share of a GPU's memory that trials may fill together
+_USABLE = 0.9  # share of a GPU's memory, or of the machine's, that trials may fill together
 _MEASURED_SECONDS = 5.0
 # PyTorch's words for it, CUDA's where there is no room for the process itself, and those of
 # libraries that cannot make their handles or workspaces.
@@ -43,6 +47,7 @@ class Measured(NamedTuple):
 
     images_per_second: float
     memory: float  # share of the GPU's memory that they take, 0 to 1; 0 on a CPU
+    host: float = 0.0  # share that one of them takes of the machine's memory beside the GPU
 
 
 def best_packing(measure: Callable[[int], Measured | None], most: int = MOST) -> int:
@@ -62,7 +67,8 @@ def best_packing(measure: Callable[[int], Measured | None], most: int = MOST) ->
             "lower --batch-size or --image-size"
         )
     best, speed = 1, alone.images_per_second
-    while best < most and (best + 1) * alone.memory <= _USABLE:
+    largest = max(alone.memory, alone.host)
+    while best < most and (best + 1) * largest <= _USABLE:
         together = measure(best + 1)
         if together is None or together.memory > _USABLE:
             break
@@ -103,13 +109,15 @@ def measure_packing(options: SearchOptions, arms: Sequence[Arm], cores: int) -> 
     group = placement_group([{"GPU": 1, "CPU": cores}])
     ray.get(group.ready())
     share = 1 / MOST
+    beside = _memory_beside_a_gpu()
+    crossed = options.validation == "cv5"
     remote = ray.remote(num_gpus=share, num_cpus=cores / MOST)(Probe)
     probes: list[ray.actor.ActorHandle] = []
 
     def measure(processes: int) -> Measured | None:
         while len(probes) < processes:
             placed = remote.options(placement_group=group)
-            probes.append(placed.remote(arm, recipe, max(1, cores // MOST)))
+            probes.append(placed.remote(arm, recipe, max(1, cores // MOST), crossed))
         try:
             ray.get([probe.warm_up.remote() for probe in probes])
             speeds = ray.get([probe.run.remote() for probe in probes])
@@ -119,7 +127,9 @@ def measure_packing(options: SearchOptions, arms: Sequence[Arm], cores: int) -> 
                 return None
             raise
         return Measured(
-            sum(each.images_per_second for each in speeds), max(each.memory for each in speeds)
+            sum(each.images_per_second for each in speeds),
+            max(each.memory for each in speeds),
+            max(each.host for each in speeds) / beside,
         )
 
     try:
@@ -130,39 +140,56 @@ def measure_packing(options: SearchOptions, arms: Sequence[Arm], cores: int) -> 
         remove_placement_group(group)
 
 
+def _memory_beside_a_gpu() -> float:
+    """Bytes of memory that each GPU's trials may use, on the machine of the cluster with least."""
+    nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    shares = [node["memory"] / node["GPU"] for node in nodes if node.get("GPU")]
+    return min(shares, default=math.inf)
+
+
 def is_out_of_memory(error: str) -> bool:
     """Whether an error's text says that a GPU's memory has run out."""
     return any(text in error for text in _OUT_OF_MEMORY)
 
 
 class Probe:
-    """A process that trains an arm on noise, to see how fast that goes beside others."""
+    """A process that trains an arm on noise, to see how fast that goes beside others.
 
-    def __init__(self, arm: Arm, recipe: Recipe, threads: int) -> None:
+    Args:
+        threads: of PyTorch.
+        crossed: train a network for each fold at once, as a search trial by cross-validation does.
+    """
+
+    def __init__(self, arm: Arm, recipe: Recipe, threads: int, crossed: bool = False) -> None:
         torch.set_num_threads(threads)
         keep_freed_memory()
-        self.device = find_device()
+        self.device = self.find_device()
         shape = (_STEPS * recipe.batch_size, 3, recipe.source_size, recipe.source_size)
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         labels = np.arange(len(noise)) % 2
         images = Split("train", tuple(map(str, range(len(noise)))), labels, noise)
         endless = dataclasses.replace(recipe, pretrained=False, epochs=10**6)
-        self.trainer = Trainer(
-            *endless.configs(arm), images, images, self.device, keep_best_weights=False
+        configs = endless.configs(arm)
+        self.training: TrainingRun = (
+            CrossValidator(*configs, images, np.arange(len(noise)) % FOLDS, self.device)
+            if crossed
+            else Trainer(*configs, images, images, self.device)
         )
+
+    find_device = staticmethod(find_gpu)
 
     def warm_up(self) -> None:
         """An epoch that counts for nothing."""
-        self.trainer.run_epoch()
+        self.training.run_epoch()
 
     def run(self) -> Measured:
-        """Train for some seconds."""
+        """Train for some seconds; `host` is in bytes."""
         started, images = time.perf_counter(), 0
         while time.perf_counter() < started + _MEASURED_SECONDS:
-            self.trainer.run_epoch()
-            images += self.trainer.images_per_epoch
-        memory = 0.0
+            self.training.run_epoch()
+            images += self.training.images_per_epoch
+        memory, host = 0.0, float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10)
         if self.device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self.device)  # of all processes on it
             memory = 1 - free / total
-        return Measured(images / (time.perf_counter() - started), memory)
+        return Measured(images / (time.perf_counter() - started), memory, host)

@@ -1,16 +1,24 @@
 """`--dry-run`: what a study would do, and how long it would take."""
 
+import dataclasses
+import math
+from collections.abc import Mapping
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from masll.common.errors import InputError
 from masll.data.store import ImageStore
+from masll.model import find_weights
+from masll.variants import PLAIN
 from tuning.display import counts, duration
 from tuning.estimate import epoch_seconds, study_seconds
 from tuning.images import StudyImages
 from tuning.options import SearchOptions
 from tuning.plan import StudyPlan
-from tuning.slots import find_slots, this_machine, trials_on_one
+from tuning.slots import Slots, find_slots, this_machine
+from tuning.study.arm import Arm
 from tuning.study.trial import Stage
 
 
@@ -21,7 +29,8 @@ def print_plan(
     images: StudyImages,
     console: Console,
 ) -> None:
-    """What a study would do, and how long it would take."""
+    """What a study would do, and how long it would take where that can be measured here."""
+    slots, here = _slots(options)
     table = Table(
         Column("arm", overflow="fold"),
         Column("search", no_wrap=True),
@@ -33,25 +42,75 @@ def print_plan(
     )
     measured = {}
     for arm in plan.arms.values():
-        measured[arm.arm] = epoch_seconds(arm.arm, options, store, images)
+        if here:
+            measured[arm.arm] = epoch_seconds(arm.arm, options, slots.cpus, store, images)
         searched = ", ".join(
             f"{p} ({p.default:g})" if isinstance(p.default, float) else f"{p} ({p.default})"
             for p in arm.space
         )
-        seconds = duration(measured[arm.arm][Stage.SEARCH])
+        seconds = duration(measured[arm.arm][Stage.SEARCH]) if here else "?"
         table.add_row(str(arm.arm), str(arm.trials), str(arm.seeds), seconds, searched)
-    console.print(f"{counts(plan)}, at most {options.epochs} epochs each")
+    console.print(f"{counts(plan)}, at most {options.epochs} epochs each; {slots}", soft_wrap=True)
+    console.print(f"each trial: {_alike(plan, options)}", highlight=False)
     console.print(table)
     if images.left_out:
         console.print(f"{len(images.left_out)} images left out: the same lesion comes again later")
-    if options.address:
-        slots = (options.num_gpus or 1) * trials_on_one(options.gpu_share or 1)
-    else:
-        slots = find_slots(options, [this_machine()]).count
-    total = study_seconds(plan, measured) / slots
-    less = "; trials stopped early make it shorter" * (options.scheduler == "asha")
-    console.print(
-        f"about {duration(total)} at most with {slots} trial{'s' * (slots > 1)} at once, by one "
-        f"measured step of each arm{less}",
-        highlight=False,
+    for line in missing_weights(options):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(_time(plan, options, slots, measured), highlight=False, soft_wrap=True)
+
+
+def _alike(plan: StudyPlan, options: SearchOptions) -> str:
+    """What all trials have in common, beside what the table shows."""
+    searched = {parameter.name for arm in plan.arms.values() for parameter in arm.space}
+    own = searched.union({"variant", "backbone", "weights", "fusion", "localizer", "seed"})
+    own = own.union(*(arm.arm.fixed for arm in plan.arms.values()))
+    shown = {}
+    for config in options.recipe.configs(next(iter(plan.arms)))[::-1]:
+        for field in dataclasses.fields(config):
+            if field.name not in own:
+                shown[field.name] = getattr(config, field.name)
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def missing_weights(options: SearchOptions) -> list[str]:
+    """A line for each backbone whose weights this machine has not got."""
+    lines = []
+    for backbone in options.backbones:
+        model, _ = options.recipe.configs(Arm(PLAIN, backbone))
+        try:
+            find_weights(model)
+        except InputError as error:
+            lines.append(str(error))
+    return lines
+
+
+def _slots(options: SearchOptions) -> tuple[Slots, bool]:
+    """Where the trials would run, and whether this machine can measure how fast that is."""
+    there, wanted = this_machine(), options.num_gpus or 0
+    if options.address is None and wanted <= there.gpus:
+        return find_slots(options, [there]), True
+    # Some other machine, or a cluster: with as many cores as trials there have at least.
+    slots = find_slots(
+        dataclasses.replace(options, address=options.address or "elsewhere"), [there]
     )
+    return slots, there.gpus > 0 or not slots.gpus
+
+
+def _time(
+    plan: StudyPlan,
+    options: SearchOptions,
+    slots: Slots,
+    measured: Mapping[Arm, Mapping[Stage, float]],
+) -> str:
+    if not measured:
+        return (
+            "how long it takes is not known here, where there is no such GPU; --dry-run on a "
+            "machine that has one measures it"
+        )
+    # Trials that share a GPU are each as much slower, at worst.
+    lanes = math.ceil(slots.count * slots.gpus) if slots.gpus else slots.count
+    total = study_seconds(plan, measured) / lanes
+    less = "; trials stopped early make it shorter" * (options.scheduler == "asha")
+    shared = "; what sharing GPUs gains is not in it" * (0 < slots.gpus < 1)
+    return f"about {duration(total)} at most, by one measured step of each arm{shared}{less}"

@@ -22,6 +22,7 @@ from masll.data.synthetic_source import WORDS as SYNTHETIC
 from tuning.checks import (
     check_machine,
     check_masks,
+    check_networks,
     check_new,
     check_parts,
     check_resumed,
@@ -79,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"{flag} needs --resume and --study DIR, the study to go on with")
     if resume and "study" not in chosen:
         raise InputError("--resume needs --study DIR, the study to go on with")
-    question = _resumed_question(chosen) if resume else _new_question(chosen)
+    ask = _resumed_question if resume else _new_question
+    question = ask(chosen, here=not dry_run)
     options = question.options
     console = Console()
     if dry_run:
@@ -133,13 +135,16 @@ class _Question:
         )
 
 
-def _new_question(chosen: dict[str, Any]) -> _Question:
+def _new_question(chosen: dict[str, Any], *, here: bool) -> _Question:
+    """A new study; `here` if it is to run on this machine, or from it."""
     options = resolve(chosen)
     space = load_space(options.space, options.fixed)
     arms = declared_arms(options, space)
     folder = _folder(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
     check_new(folder)
-    check_machine(options)
+    if here:
+        check_machine(options)
+    check_networks(options, weights=here)
     check_parts(arms, options)
     store = prepare(options, options.source_pixels)
     check_masks(arms, store)
@@ -147,12 +152,14 @@ def _new_question(chosen: dict[str, Any]) -> _Question:
     return _Question(folder, options, make_spec(options, arms, space, store, images), store, images)
 
 
-def _resumed_question(chosen: dict[str, Any]) -> _Question:
+def _resumed_question(chosen: dict[str, Any], *, here: bool) -> _Question:
     folder = _folder(chosen["study"])
     spec = read_spec(folder)
     options = resumed_options(spec, chosen)
     check_resumed(folder)
-    check_machine(options)
+    if here:
+        check_machine(options)
+    check_networks(options, weights=here)
     store = prepare(options, options.source_pixels)
     check_same_images(spec, store)
     check_same_weights(spec, options)

@@ -32,6 +32,8 @@ class TrialWorker(tune.Trainable):
     stand idle, so that Ray gives no trial a GPU that is broken.
     """
 
+    run: TrialRun | None = None
+
     def setup(self, config: dict[str, Any]) -> None:
         job: Job = config["job"]
         torch.set_num_threads(job.threads)
@@ -39,7 +41,6 @@ class TrialWorker(tune.Trainable):
         self.store = _store_here(job)
         self.images = _images_here(job)
         self.node = _node_here()
-        self.run: TrialRun | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -90,7 +90,7 @@ class FakeWorker(TrialWorker):
         fake_driver()
         trainable.TrialRun = FakeRun  # type: ignore[misc]
         self.store = self.images = None  # type: ignore[assignment]
-        self.node, self.run = trainable._node_here(), None
+        self.node = trainable._node_here()
         self.reset_config(config)
 
 

@@ -31,10 +31,11 @@ EXPECTED = sorted(
 
 
 @pytest.fixture
-def cluster():
-    """A head without GPUs; nodes are added by the test."""
+def cluster(monkeypatch):
+    """A head without GPUs; nodes are added by the test. Their GPUs are Ray's only."""
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'logical_gpus'}:{ROOT}")
     made = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "num_gpus": 0, "include_dashboard": False},

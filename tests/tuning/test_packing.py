@@ -10,9 +10,12 @@ import torch
 
 from masll import InputError
 from masll.common.storage import LocalPath
+from masll.cross_validation import CrossValidator
 from masll.data.options import DataOptions
 from masll.results import EpochResult
+from masll.training import Trainer
 from tuning import engine, packing
+from tuning.images import FOLDS
 from tuning.ledger import Ledger
 from tuning.options import resolve
 from tuning.packing import (
@@ -66,6 +69,31 @@ def test_trials_are_packed_only_as_memory_allows():
     grows = [100 * n for n in range(1, 99)]
     assert best_packing(measured(grows, 0.3)) == 3
     assert best_packing(measured(grows, 0.46)) == 1, "two would fill more than nine tenths"
+
+
+def test_trials_are_packed_only_as_the_machines_own_memory_allows():
+    def measure(processes: int) -> Measured:
+        return Measured(100 * processes, 0.05 * processes, host=0.4)
+
+    assert best_packing(measure) == 2, "sixteen gigabytes hold no four processes"
+
+
+@pytest.mark.slow
+def test_what_is_measured_is_what_will_run_a_network_for_each_fold_with_cross_validation():
+    def probe(crossed: bool) -> OnCpu:
+        return OnCpu(Arm("baseline", "test_resnet"), RECIPE, 1, crossed)
+
+    one, five = probe(False), probe(True)
+    five.warm_up()
+    assert isinstance(one.training, Trainer) and isinstance(five.training, CrossValidator)
+    assert len(five.training._trainers) == FOLDS
+    assert five.training.images_per_epoch == (FOLDS - 1) * one.training.images_per_epoch
+
+
+class OnCpu(packing.Probe):
+    """A probe on a GPU that is one for Ray only."""
+
+    find_device = staticmethod(lambda: torch.device("cpu"))
 
 
 def test_memory_that_one_process_did_not_show_stops_the_packing():
@@ -160,6 +188,7 @@ def test_when_memory_runs_out_fewer_trials_share_a_gpu_and_the_trial_is_repeated
     )
     try:
         arms = [Arm(variant, "test_resnet") for variant in SMALL.variants]
+        monkeypatch.setattr(packing, "Probe", OnCpu)
         packed = measure_packing(SMALL, arms, cores=2)
         assert 1 <= packed <= 2, "no more than there are cores"
         monkeypatch.setattr(packing, "Probe", Cramped)

@@ -296,6 +296,24 @@ def test_a_dry_run_shows_the_plan_and_writes_no_study(isic_master, cache, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPUs")
+def test_a_dry_run_of_the_paper_needs_no_gpu_no_weights_and_no_network(
+    isic_master, cache, tmp_path
+):
+    study = tmp_path / "study"
+    asked = ["--preset", "paper", "--num-gpus", 8, "--gpus-per-trial", 0.25, "--dry-run"]
+    small = ["--image-size", 32, "--source-size", 48]  # of stored images, beside which all is as is
+    result = search(cache, "--data", isic_master, "--study", study, *asked, *small)
+    assert result.returncode == 0 and not study.exists(), result.stderr
+    printed = " ".join(result.stdout.split())
+    assert "300 search and 100 confirm trials, at most 100 epochs each" in printed
+    assert "32 at once, each with 0.25 GPU and" in printed
+    assert "optimizer sgd, weight_decay 0.0001, schedule cosine" in printed
+    assert "no ImageNet weights for resnet101" in printed, "and says that they are missing here"
+    assert "how long it takes is not known here" in printed
+
+
+@pytest.mark.slow
 def test_a_folder_with_a_study_in_it_is_not_written_into(finished, cache, isic_master):
     study, _ = finished
     result = search(cache, "--data", isic_master, "--study", study, *SMALL)

@@ -1,0 +1,85 @@
+"""Which device works for whom: GPUs that Ray and NVML count, and CUDA cannot use."""
+
+import platform
+
+import pytest
+import torch
+
+from masll.common.errors import InputError
+from masll.devices import check_cuda, find_device, find_gpu
+
+
+class Card:
+    """Properties of a GPU as CUDA tells them."""
+
+    def __init__(self, major: int, minor: int) -> None:
+        self.major, self.minor = major, minor
+
+
+HOPPER = Card(9, 0)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A machine where NVML counts eight GPUs; the driver's entry points answer as a test says."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "_is_compiled", lambda: True)
+
+    def answer(usable: int, problem: str = "", card: Card = HOPPER) -> None:
+        def start() -> None:
+            if problem:
+                raise RuntimeError(problem)
+
+        monkeypatch.setattr(torch._C, "_cuda_getDeviceCount", lambda: usable, raising=False)
+        monkeypatch.setattr(torch.cuda, "init", start)
+        monkeypatch.setattr(torch.cuda, "_lazy_init", start)
+        monkeypatch.setattr(torch.cuda, "_get_device_properties", lambda _: card, raising=False)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _=None: card)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _=None: "Tesla V100")
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90", "sm_120"])
+        monkeypatch.setattr(torch.version, "cuda", "13.0")
+
+    return answer
+
+
+def test_a_driver_too_old_for_the_wheel_is_one_line_with_node_reason_and_need(counted):
+    counted(0, "The NVIDIA driver on your system is too old (found version 12040). Please update")
+    with pytest.raises(InputError) as worker:
+        find_gpu()
+    with pytest.raises(InputError) as driver:
+        check_cuda()
+    assert "The NVIDIA driver on your system is too old (found version 12040)" in str(worker.value)
+    for error in (worker, driver):
+        text = str(error.value)
+        assert platform.node() in text and "\n" not in text and "Please update" not in text
+        assert "needs a driver for CUDA 13.0, 580 or newer, or say --num-gpus 0" in text
+
+
+def test_a_gpu_older_than_the_wheel_takes_is_one_line_too(counted):
+    counted(8, card=Card(7, 0))
+    with pytest.raises(InputError, match=r"Tesla V100 has compute capability 7\.0, below 7\.5"):
+        find_gpu()
+
+
+def test_a_gpu_that_works_is_named_with_its_index(counted):
+    counted(8)
+    check_cuda()
+    assert find_gpu() == torch.device("cuda", 0)
+
+
+def test_a_pytorch_without_cuda_says_so(monkeypatch):
+    def start() -> None:
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr(torch.cuda, "init", start)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(InputError, match=r"not compiled with CUDA.* has no CUDA; install a wheel"):
+        find_gpu()
+
+
+def test_a_machine_without_gpus_is_no_error_and_trains_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check_cuda()
+    assert find_device() == torch.device("cpu")
