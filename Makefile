@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-fast soak lint format bench clean help
+.PHONY: demo test test-fast soak smoke-gpu lint format bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -28,6 +28,9 @@ lint: $(READY)  ## style, types, who may import whom, declared packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry masll tuning ablations cluster
+
+smoke-gpu: $(READY)  ## does it work on this machine's GPUs? A page for an issue, under 10 minutes
+	$(BIN)/python -m tuning.smoke
 
 bench: $(READY)  ## what the parts of the network cost, as ratios
 	$(BIN)/python -m tests.benchmarks.step
