@@ -121,10 +121,10 @@ def check_masks(arms: Sequence[Arm], store: ImageStore) -> None:
             check_masked(store.split(split))
 
 
-def check_same_images(spec: Spec, store: ImageStore) -> None:
-    """Raise `InputError` unless the images are those that the study began with."""
+def check_same_images(spec: Spec, data: str, store: ImageStore) -> None:
+    """Raise `InputError` unless the images in `data` are those that the study began with."""
     if store.index["fingerprint"] != spec.data.fingerprint:
         raise InputError(
-            f"the images in '{spec.options['data']}' are not those the study began with "
-            "(ids, labels, splits or content differ); put them back, or start another study"
+            f"the images in '{data}' are not those the study began with (ids, labels, splits or "
+            "content differ); name theirs with --data, or start another study"
         )

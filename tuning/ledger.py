@@ -248,6 +248,8 @@ class Ledger:
         self.on_result(result, row)
 
     def _reason_to_confirm(self, trial: Trial) -> str:
+        if trial.arm.is_default:
+            return "confirms the default setting"
         plan = self.plan.arms[trial.arm]
         best, searched = plan.best, plan.count(Stage.SEARCH)
         auc = "" if best is None or best.val_auc is None else f", validation AUC {best.val_auc:.3f}"

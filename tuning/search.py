@@ -161,11 +161,12 @@ def _resumed_question(chosen: dict[str, Any], *, here: bool) -> _Question:
         check_machine(options)
     check_networks(options, weights=here)
     store = prepare(options, options.source_pixels)
-    check_same_images(spec, store)
+    check_same_images(spec, options.data, store)
     check_same_weights(spec, options)
     check_same_parts(folder, spec, options)
-    # A larger budget, and what an earlier version did not say.
+    # A larger budget, where the images are now, and what an earlier version did not say.
     asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
+    asked |= {"data": options.data, "weights": options.weights}
     asked |= dataclasses.asdict(options.selection)
     spec = dataclasses.replace(spec, options={**spec.options, **asked})
     return _Question(folder, options, spec, store, read_images(folder, spec))

@@ -33,6 +33,8 @@ _NOT_ASKED = {
 # Options that name files, whose content stands in the spec, or whose digest.
 _READ = {"space", "arms"}
 _READ_AGAIN = {"variant_from"}
+# Options that name where content lies; the spec has its digest, which decides.
+_BY_CONTENT = {"data", "weights"}
 # Options that may grow on resuming.
 _BUDGET = {"trials", "seeds"}
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow")
@@ -98,7 +100,7 @@ def resumed_options(spec: Spec, chosen: Mapping[str, Any]) -> SearchOptions:
             f"--{name} cannot change on resuming; leave it out, or start another study"
         )
     for name, value in chosen.items():
-        if name in _NOT_ASKED or name not in original:
+        if name in _NOT_ASKED | _BY_CONTENT or name not in original:
             continue
         was = _plain(original[name])
         flag = f"--{name.replace('_', '-')}"

@@ -1,6 +1,8 @@
 """The command itself: real Ray, real files, real Parquet, on a small ISIC 2017 folder."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -111,11 +113,38 @@ def test_the_spec_says_what_was_asked_of_which_data(finished, isic_master):
     assert len(spec["data"]["fingerprint"]) == 64
 
 
+@pytest.mark.slow
+def test_a_study_goes_on_from_its_rows_alone_with_its_images_elsewhere_and_no_others(
+    finished, isic_master, cache, tmp_path
+):
+    study, _ = finished
+    moved, images = tmp_path / "moved", tmp_path / "images elsewhere"
+    kept = ("trials", "epochs", "predictions", "spec.json", "test-set.jsonl")
+    shutil.copytree(study, moved, ignore=lambda folder, _: _others(study, folder, kept))
+    shutil.copytree(isic_master, images)
+    arguments = ["--study", moved, "--resume", "--seeds", 3, "--data", images]
+    result = search(cache, *arguments)
+    assert result.returncode == 0, result.stderr
+    trials = pd.read_parquet(moved / "trials")
+    assert len(trials) == len(EXPECTED_IDS) + len(VARIANTS)
+    assert json.loads((moved / "spec.json").read_text())["options"]["data"] == str(images)
+    labels = images / "ISIC-2017_Validation_Part3_GroundTruth.csv"
+    labels.write_text(labels.read_text().replace("1.0", "0.0", 1))
+    refused = search(cache, *arguments)
+    assert_one_line_error(refused, str(images), "not those the study began with", "--data")
+
+
+def _others(study, folder: str, kept: tuple[str, ...]) -> list[str]:
+    """What lies right in the study folder and is not kept."""
+    here = [path.name for path in Path(folder).iterdir()]
+    return [name for name in here if name not in kept] if Path(folder) == study else []
+
+
 @pytest.mark.soak
 def test_a_finished_study_resumes_with_a_larger_budget_and_refuses_other_questions(finished, cache):
     study, _ = finished
     before = pd.read_parquet(study / "trials").set_index("trial_id")["ended_at"]
-    for question in (["--epochs", 3], ["--trials", 1], ["--data", "synthetic"], ["--seed", 5]):
+    for question in (["--epochs", 3], ["--trials", 1], ["--fit", "pad"], ["--seed", 5]):
         refused = search(cache, "--study", study, "--resume", *question)
         assert_one_line_error(refused, question[0], str(question[1]))
     result = search(cache, "--study", study, "--resume", "--seeds", 3)
