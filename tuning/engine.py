@@ -224,7 +224,10 @@ class _Watch(tune.Callback):
         if not any(node["NodeID"] == self.node and node["Alive"] for node in nodes):
             raise _RayDiedError
         slots = self.ledger.slots
-        available = max(0, slots.available(_machines(nodes)) - self.ledger.held)
+        there, held = slots.available(_machines(nodes)), self.ledger.held
+        if held and held >= there:
+            self.ledger.let_go()
+        available = max(0, there - held)
         if (available, slots) != (self.available, self.slots):
             self.available, self.slots = available, slots
             self.ledger.on_slots(available, slots.count)

@@ -147,6 +147,12 @@ class Ledger:
         self._held.add(name)
         return True
 
+    def let_go(self) -> None:
+        """All slots that there are stand idle: what is left of the machines gets trials again."""
+        for place in sorted(self.places.left_out):
+            self.say(f"{place} gets trials again: no other machine is left")
+        self.places.left_out.clear()
+
     def report(self, name: str, report: TrialReport) -> bool:
         """Take in an epoch; True if the trial is to stop early."""
         entry = self._running[name]

@@ -58,10 +58,11 @@ class Places:
         others_work = bool(self._working - {place} - self.left_out)
         if len(self._crashed_in[trial]) > 1:
             return Judgement(charged=True, taken_back=self._take_back(trial))
-        if place in self.left_out and (others_work or untried):
-            return Judgement(charged=False)
-        if not (others_work or untried):
+        if not (others_work or untried):  # no trial could go anywhere else
+            self.left_out.discard(place)
             return Judgement(charged=True, hopeless=not self._working)
+        if place in self.left_out:
+            return Judgement(charged=False)
         leave_out = self._only_here(place) >= CRASHES
         if leave_out:
             self.left_out.add(place)

@@ -145,6 +145,21 @@ def test_a_place_where_three_trials_crash_at_once_is_left_out_and_its_slots_stan
     assert ledger.next("h") is not None
 
 
+def test_when_only_places_that_were_left_out_remain_they_get_trials_again(tmp_path):
+    ledger = crowded(tmp_path, slots=2)
+    begin(ledger, "a", "good")
+    ledger.report("a", epoch_from("good"))
+    for _ in range(3):
+        begin(ledger, "b", "bad")
+        ledger.crash("b", Cause.ERROR, "RuntimeError: ECC")
+    ledger.next("c")
+    assert ledger.hold("c", "bad")
+    ledger.crash("a", Cause.LOST_MACHINE, "its node has died")
+    ledger.let_go()
+    assert not ledger.hold("c", "bad") and not ledger.next("d").left_out
+    assert ledger.said[-1] == "bad gets trials again: no other machine is left"
+
+
 def test_a_study_whose_every_trial_crashes_at_once_stops_with_that_error_and_fails_none(tmp_path):
     ledger = crowded(tmp_path, slots=1)
     for _ in range(3):

@@ -77,6 +77,14 @@ def test_where_nothing_has_worked_and_nothing_else_is_being_tried_there_is_no_ho
     assert unknown.hopeless and unknown.charged
 
 
+def test_a_place_is_not_left_out_once_there_is_nowhere_else_to_go():
+    places = Places()
+    crashes(places, "a", "a", "a", elsewhere=[None])  # one that has not begun yet
+    assert places.left_out == {HERE}
+    (other,) = crashes(places, "b")  # it began here, too
+    assert other.charged and other.hopeless and not places.left_out
+
+
 def test_a_place_that_nobody_knows_is_charged_and_never_left_out():
     places = working_elsewhere()
     for _ in range(5):
