@@ -22,7 +22,7 @@ from masll.common.errors import InputError
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions
 from tuning.packing import measure_packing, wait_for_gpu
-from tuning.ray_internals import error_of, pending_trial, quiet_tune
+from tuning.ray_internals import error_of, pending_trial, quiet_tune, survive_lost_workers
 from tuning.slots import Machine, Slots, find_slots, share_of, this_machine
 from tuning.study.arm import Arm
 from tuning.trainable import REPORT, TrialWorker
@@ -92,6 +92,7 @@ def run(ledger: Ledger, job: Job, *, worker: type[tune.Trainable] = TrialWorker)
         worker: what runs the trials; reports a `TrialReport` under `REPORT` after each epoch.
     """
     quiet_tune()
+    survive_lost_workers()
     slots = ledger.slots
     watch = _Watch(ledger)
 

@@ -8,17 +8,45 @@ from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
 
+_tune_failed = RayActorManager._actor_task_failed
 # Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
 # closed before Ray knows of the machine's death. The exceptions carry nothing else that says so.
 _LOST_MACHINE = (
     "its node has died",
     "The task may or may not have been executed on the actor",
 )
+
+
+class LostWorkerError(RayActorError):
+    """A worker that Ray has ended, in the form in which Tune understands it."""
+
+    def __init__(self, lost: RayError) -> None:
+        super().__init__(error_msg=str(lost))
+        self.lost = lost
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LostWorkerError, (self.lost,)
+
+
+def survive_lost_workers() -> None:
+    """Let Tune take the end of a worker by Ray's memory monitor for what it is: a lost actor.
+
+    Tune knows RayActorError and RayTaskError, and ends everything on any other error of Ray's.
+    """
+
+    def failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        known = isinstance(exception, RayActorError | RayTaskError)
+        if isinstance(exception, RayError) and not known:
+            exception = LostWorkerError(exception)
+        _tune_failed(self, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = failed
 
 
 def quiet_tune() -> None:
@@ -60,8 +88,8 @@ def cause_of(error: BaseException | None) -> Cause:
         error.preempted or any(words in str(error) for words in _LOST_MACHINE)
     ):
         return Cause.LOST_MACHINE
-    if isinstance(error, OutOfMemoryError):  # of the machine: Ray's monitor has ended the worker
-        return Cause.MEMORY
+    if isinstance(error, LostWorkerError):
+        return Cause.MEMORY if isinstance(error.lost, OutOfMemoryError) else Cause.LOST_MACHINE
     if isinstance(error, RayError) and is_out_of_memory(str(error)):
         return Cause.MEMORY
     return Cause.ERROR

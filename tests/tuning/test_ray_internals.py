@@ -1,14 +1,30 @@
 """What Ray says without a public way to ask: fails when a version of Ray says it otherwise."""
 
 import logging
+import types
 
 import pytest
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+)
 from ray.tune.experiment import Trial
 
 from tuning.ledger import Cause
-from tuning.ray_internals import cause_of, error_of, pending_trial, quiet_tune
+from tuning.ray_internals import (
+    LostWorkerError,
+    cause_of,
+    error_of,
+    pending_trial,
+    quiet_tune,
+    survive_lost_workers,
+)
 
 NODE_DIED = (
     "The actor died because its node has died. Node Id: 92d8\n\tthe actor's node was "
@@ -37,6 +53,8 @@ def test_this_is_the_ray_that_the_internals_were_checked_against():
         (RayActorError(error_msg=SOCKET_CLOSED), Cause.LOST_MACHINE),
         (RayActorError(preempted=True), Cause.LOST_MACHINE),
         (RayActorError(error_msg=WORKER_DIED), Cause.ERROR),
+        (LostWorkerError(OutOfMemoryError("Task was killed")), Cause.MEMORY),
+        (LostWorkerError(NodeDiedError(NODE_DIED)), Cause.LOST_MACHINE),
         (ValueError(NODE_DIED), Cause.ERROR),
         (None, Cause.ERROR),
     ],
@@ -44,6 +62,27 @@ def test_this_is_the_ray_that_the_internals_were_checked_against():
 def test_a_lost_machine_is_told_from_a_crash(error, cause):
     """As Ray said when the node was ended, all of it was killed at once, or the worker alone."""
     assert cause_of(error) is cause
+
+
+def test_tune_takes_a_worker_that_the_memory_monitor_has_ended_for_a_lost_actor(
+    tmp_path, monkeypatch
+):
+    trial = Trial("stub", stub=True)
+    monkeypatch.setattr(Trial, "local_path", str(tmp_path))
+    monkeypatch.setattr(RayActorManager, "_actor_task_failed", RayActorManager._actor_task_failed)
+    survive_lost_workers()
+    seen: list[Exception] = []
+    manager = RayActorManager.__new__(RayActorManager)
+    manager._failed_actor_ids = set()
+    monkeypatch.setattr(RayActorManager, "_cleanup_actor", lambda *_, **__: None)
+    actor = types.SimpleNamespace(actor_id=1, _on_error=None)
+    task = types.SimpleNamespace(_tracked_actor=actor, _on_error=lambda _, e: seen.append(e))
+    manager._actor_task_failed(task, OutOfMemoryError("Task was killed: 15.6GB / 16GB used"))
+    trial.handle_error(seen[0])
+    cause, text = error_of(trial)
+    assert cause is Cause.MEMORY and "15.6GB / 16GB used" in text
+    with pytest.raises(RuntimeError, match="unexpected"):  # what is not Ray's is not hidden
+        manager._actor_task_failed(task, ValueError("no error of Ray's"))
 
 
 def task_error(error: Exception) -> RayTaskError:
