@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from masll.common.checks import check_choice
 from masll.common.errors import InputError
-from masll.common.options import option
+from masll.common.options import check_fields, option
 from masll.parts import Part
 from masll.variants import VARIANTS, describe
 
@@ -24,6 +24,9 @@ BEFORE: Mapping[str, Any] = MappingProxyType({"gate_bias": -3.0, "gate_scaled": 
 BOXES = ("sll", "whole", "centre", "shuffled", "darkness", "mask")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "constant")
+MOST_PIXELS = 2**14  # side of an image; far above what a network or the memory takes
+MOST_COUNT = 10**6
+MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,11 @@ class ModelConfig:
         None, "file with a backbone's weights, to start from instead", metavar="FILE"
     )
     shared_backbone: bool = option(False, "one set of weights for both branches")
-    image_size: int = option(256, "side of each branch's square input in pixels")
+    image_size: int = option(256, "side of each branch's square input in pixels", most=MOST_PIXELS)
     threshold_scale: float = option(1.0, "threshold of eq. 2 over the map's mean; the paper has 1")
-    map_size: int = option(0, "side to bring the activation map to before eq. 2; 0 leaves it")
+    map_size: int = option(
+        0, "side to bring the activation map to before eq. 2; 0 leaves it", most=MOST_PIXELS
+    )
     largest_component: bool = option(False, "box the largest connected part of the mask only")
     box_padding: float = option(0.0, "widen the box on each side by this share of its side")
     min_box_side: float = option(0.0, "least side of the box, as a share of the image")
@@ -58,6 +63,7 @@ class ModelConfig:
     localizer: Part | None = None  # a user's own, in place of SLL
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_choice("variant", self.variant, VARIANTS)
         check_choice("box", self.box, BOXES)
         if self.image_size < 32:
@@ -112,8 +118,8 @@ class ModelConfig:
 class TrainConfig:
     """How a network is trained. Every field is also an option of `python -m masll.train`."""
 
-    epochs: int = option(100, "passes over the training images")
-    batch_size: int = option(15, "images in a step")
+    epochs: int = option(100, "passes over the training images", most=MOST_COUNT)
+    batch_size: int = option(15, "images in a step", most=MOST_COUNT)
     lr: float = option(0.005, "learning rate at its highest")
     optimizer: str = option("sgd", "sgd (momentum 0.9) or adamw", choices=OPTIMIZERS)
     weight_decay: float = option(1e-4, "L2 penalty on weights, not on biases or norms")
@@ -127,9 +133,10 @@ class TrainConfig:
     label_smoothing: float = option(0.0, "share of the target spread over both classes")
     class_weights: bool = option(False, "weigh classes by the inverse of their frequency")
     compile: bool = option(False, "compile the network with torch.compile; pays off on GPUs")
-    seed: int = option(0, "of new layers, order of images and augmentation")
+    seed: int = option(0, "of new layers, order of images and augmentation", most=MOST_SEED)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         for name in ("epochs", "batch_size", "lr"):

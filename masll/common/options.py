@@ -11,14 +11,25 @@ import typing
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
+from masll.common.errors import InputError
+
 Options = TypeVar("Options")
 
 
 def option(
-    default: Any, help: str, *, choices: Collection[str] | None = None, metavar: str | None = None
+    default: Any,
+    help: str,
+    *,
+    choices: Collection[str] | None = None,
+    metavar: str | None = None,
+    most: int | None = None,
 ) -> Any:
-    """A dataclass field that is also a command-line option of the same name."""
-    metadata = {"help": help, "choices": choices, "metavar": metavar}
+    """A dataclass field that is also a command-line option of the same name.
+
+    Args:
+        most: the largest value that `check_fields` lets pass.
+    """
+    metadata = {"help": help, "choices": choices, "metavar": metavar, "most": most}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -70,6 +81,29 @@ def options_from(namespace: argparse.Namespace, options: type[Options]) -> Optio
         if isinstance(value, list):
             known[name] = tuple(value)
     return options(**known)
+
+
+def check_fields(options: Any) -> None:
+    """Raise `InputError` for an option of another type, empty, or above its most.
+
+    A whole number may stand for a float, and None for what has None as its default.
+    """
+    hints = typing.get_type_hints(type(options))
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if "help" not in field.metadata or (value is None and field.default is None):
+            continue
+        name = field.name.replace("_", " ")
+        kind, repeated = _plain_type(hints[field.name])
+        allowed = (int, float) if kind is float else (kind,)
+        for each in value if repeated and isinstance(value, (list, tuple)) else (value,):
+            if type(each) not in allowed:
+                raise InputError(f"{name} must be of type {kind.__name__}, got {each!r}")
+            if each == "":
+                raise InputError(f"{name} is empty; give a value, or leave it out")
+        most = field.metadata["most"]
+        if most is not None and value > most:
+            raise InputError(f"{name} must be {most} at most, got {value}")
 
 
 def _plain_type(hint: Any) -> tuple[type, bool]:
