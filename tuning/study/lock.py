@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, LocalPath, S3Path
+from masll.common.storage.local import make_folder
 from tuning.study.folder import StudyFolder
 from tuning.study.lease import held_error, hold_lease, lease_holder
 
@@ -58,7 +59,7 @@ def _holder(lock: AnyPath) -> str | None:
 def _hold_local(lock: LocalPath) -> Iterator[None]:
     folder = lock.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         file = lock.open("a+")
     except OSError as error:
         raise InputError(

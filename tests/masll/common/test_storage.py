@@ -38,13 +38,6 @@ def test_a_file_is_read_back_listed_and_removed(folder):
     assert [path.name for path in (folder / "sub").glob("*")] == ["b.bin"]
 
 
-def test_lines_are_added_at_the_end(folder):
-    (folder / "other").write_whole("")
-    for line in ("one", "two"):
-        (folder / "log.jsonl").append_line(line)
-    assert (folder / "log.jsonl").read_text() == "one\ntwo\n"
-
-
 def test_parquet_files_come_by_name_without_hidden_ones(folder):
     assert (folder / "trials").parquet_fragments() == {}
     for name in ("b.parquet", "a.parquet", ".c.parquet.partial", "_d.parquet", ".e.parquet"):
