@@ -16,7 +16,12 @@ def save_state(path: AnyPath, state: Any) -> None:
     """
     # Straight into the file beside it that takes its place: a copy in memory is enough.
     with path.whole() as partial, partial.open("wb") as file:
-        torch.save(state, file)  # to a path it raises RuntimeError where the disk is full
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # what PyTorch makes of an error of its file, at its end
+            if isinstance(error.__context__, OSError):
+                raise error.__context__
+            raise
 
 
 def load_state(path: AnyPath) -> Any:

@@ -38,6 +38,12 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
         """A file to be written, which takes this one's place at the end, or never."""
         return whole_file(self)
 
+    def remove_partials(self) -> None:
+        """Remove what killed processes have left of files, here and in all folders below."""
+        for path in self.rglob(".*.partial"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
     def content(self) -> "Iterator[LocalPath]":
         """What lies right in the folder; nothing where there is none."""
         return iter(self.iterdir() if self.exists() else ())
@@ -123,10 +129,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def make_folder(folder: Path) -> None:
     """Make a folder, and those that it lies in, so that they outlive a loss of power."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        sync(path.parent)
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
 
 
 def sync(path: Path) -> None:

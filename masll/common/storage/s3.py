@@ -106,6 +106,9 @@ class S3Path:
             ):
                 shutil.copyfileobj(file, stream, 2**20)
 
+    def remove_partials(self) -> None:
+        """Nothing: an object appears whole or not at all."""
+
     def unlink(self, missing_ok: bool = False) -> None:
         try:
             with _plain_errors(self):
