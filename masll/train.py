@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
-from masll.common.storage import any_path, whole_file
+from masll.common.storage import any_path
 from masll.config import BEFORE, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
@@ -20,6 +21,7 @@ from masll.devices import find_device, keep_freed_memory
 from masll.model import save_model
 from masll.parts import load_part
 from masll.results import EpochResult
+from masll.states import load_state, save_state
 from masll.training import Trainer
 
 _EPILOG = """\
@@ -70,6 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
     state_file = folder / "training.pt"
     if not options.resume and folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; add --resume, or name another folder")
+    if options.resume and not state_file.exists() and (folder / "config.json").exists():
+        print(f"the run has ended; its model is in {folder}")
+        return 0
     if options.resume and not state_file.exists():
         raise InputError(f"{folder} has no run to resume ({state_file.name} is missing)")
     source_size = options.source_size or default_source_size(model_config.image_size)
@@ -91,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     results: list[EpochResult] = []
     if options.resume:
         try:
-            state = torch.load(state_file, weights_only=True, map_location="cpu")
+            state = load_state(any_path(state_file))
         except Exception as error:  # a spoilt file raises many kinds
             raise InputError(
                 f"cannot read {state_file}: {type(error).__name__}; start again in another folder"
@@ -116,14 +121,14 @@ def main(arguments: list[str] | None = None) -> int:
             "trainer": trainer.state_dict(),
             "results": [dataclasses.asdict(each) for each in results],
         }
-        with whole_file(state_file) as partial:
-            torch.save(state, partial)
+        save_state(any_path(state_file), state)
     if trainer.best is None:
         raise InputError(
             f"training diverged in epoch {trainer.epoch}; lower --lr {train_config.lr}"
         )
     trainer.restore_best()
     save_model(trainer.model, folder)
+    state_file.unlink(missing_ok=True)  # it has served
     print(
         f"epoch {trainer.best.epoch} was the best, validation AUC {trainer.best.val_auc:.3f}; "
         f"its model is in {folder}"
@@ -139,10 +144,11 @@ def _with_later_options(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_epochs(path: Path, results: Sequence[EpochResult]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(EpochResult)])
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(result) for result in results)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochResult)])
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(result) for result in results)
+    any_path(path).write_whole(text.getvalue())
 
 
 if __name__ == "__main__":

@@ -5,18 +5,16 @@ Tensors and plain values only: no pickle is executed.
 """
 
 import contextlib
-import io
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from masll.common.storage import AnyPath
 from masll.results import EpochResult
+from masll.states import load_state, save_state
 from tuning.study.folder import StudyFolder
 
 _TIMES_ITS_COST = 20  # seconds of training between two checkpoints, for each that one takes
@@ -85,7 +83,7 @@ class CheckpointWriter:
         # A disk that is full costs the checkpoint, not the trial.
         with contextlib.suppress(OSError):
             number = self._write_best(checkpoint, best)
-            _write(
+            save_state(
                 self.folder.checkpoint(self.trial_id),
                 {
                     "epochs": [asdict(epoch) for epoch in checkpoint.epochs],
@@ -107,7 +105,9 @@ class CheckpointWriter:
         epoch = checkpoint.trainer["best"]["epoch"]
         if self._best is None or self._best[0] != epoch:
             number = 0 if self._best is None else 1 - self._best[1]
-            _write(self.folder.best_weights(self.trial_id, number), {"epoch": epoch, "best": best})
+            save_state(
+                self.folder.best_weights(self.trial_id, number), {"epoch": epoch, "best": best}
+            )
             self._best = epoch, number
         return self._best[1]
 
@@ -115,10 +115,10 @@ class CheckpointWriter:
 def load_checkpoint(folder: StudyFolder, trial_id: str) -> Checkpoint | None:
     """Read a trial's last checkpoint; None where there is none that can be read."""
     try:
-        state = _read(folder.checkpoint(trial_id))
+        state = load_state(folder.checkpoint(trial_id))
         trainer, number = state["trainer"], state.get("best_file")
         if number is not None:
-            best = _read(folder.best_weights(trial_id, number))
+            best = load_state(folder.best_weights(trial_id, number))
             if best["epoch"] != trainer["best"]["epoch"]:
                 return None
             trainer["best_weights"] = best["best"]
@@ -126,16 +126,6 @@ def load_checkpoint(folder: StudyFolder, trial_id: str) -> Checkpoint | None:
         return Checkpoint(epochs, state["seconds"], trainer)
     except Exception:  # PyTorch and its unpickler raise many kinds, struct.error among them
         return None
-
-
-def _write(path: AnyPath, content: dict[str, Any]) -> None:
-    """Straight into the file beside it that takes its place: a copy in memory is enough."""
-    with path.whole() as partial:
-        torch.save(content, partial)
-
-
-def _read(path: AnyPath) -> Any:
-    return torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
 
 
 def _on_cpu(state: Any) -> Any:

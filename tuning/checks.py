@@ -19,11 +19,17 @@ from tuning.study.spec import Spec
 def check_new(folder: StudyFolder) -> None:
     """Raise `InputError` unless a new study can be made in a folder."""
     check_resumed(folder)
-    if any(path.name != folder.lock.name for path in folder.path.content()):
+    if any(not _precedes_spec(folder, path.name) for path in folder.path.content()):
         raise InputError(
             f"{folder} is not empty; add --resume to go on with the study in it, "
             "or name another folder"
         )
+
+
+def _precedes_spec(folder: StudyFolder, name: str) -> bool:
+    """Whether a run that was killed before it wrote the spec may have left a file: no study yet."""
+    first = (folder.lock, folder.journal, folder.folds, folder.part("x").parent)
+    return name in {path.name for path in first} or name.endswith(".partial")
 
 
 def check_resumed(folder: StudyFolder) -> None:

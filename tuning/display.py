@@ -31,16 +31,21 @@ class StudyDisplay:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Keep the table on screen, where the console is a terminal."""
-        if not self.console.is_terminal:
+        if not self._is_live:
             yield
             return
         with Live(get_renderable=self.table, console=self.console, refresh_per_second=2):
             yield
 
+    @property
+    def _is_live(self) -> bool:
+        """Whether there is a terminal: FORCE_COLOR makes none of a file."""
+        return self.console.is_terminal and self.console.file.isatty()
+
     def set_slots(self, available: int, most: int) -> None:
         """Take in how many slots there are now, and how many there may be."""
         self.available, self.slots = available, most
-        if not self.console.is_terminal and available != self.slots:
+        if not self._is_live and available != self.slots:
             self.say(self._waiting())
 
     def say(self, line: str) -> None:
@@ -58,7 +63,7 @@ class StudyDisplay:
         arm = str(trial.arm)
         self.seconds[arm] = self.seconds.get(arm, 0) + row.seconds
         self.epochs[arm] = self.epochs.get(arm, 0) + max(1, row.epochs)
-        if not self.console.is_terminal:
+        if not self._is_live:
             auc = _auc(row.val_auc)
             done = sum(len(plan.results) for plan in self.plan.arms.values())
             self.say(

@@ -126,7 +126,9 @@ def run(ledger: Ledger, job: Job, *, worker: type[tune.Trainable] = TrialWorker)
             pass
     available = watch.slot_seconds()
     busy = min(1.0, ledger.busy_seconds / available) if available else 0.0
-    return Outcome(busy, died, ledger.hopeless, tuple(sorted(ledger.places.left_out)))
+    return Outcome(
+        busy, died, ledger.hopeless, tuple(sorted(ledger.places.left_out)), ledger.unwritable
+    )
 
 
 def _machines(nodes: list[dict[str, Any]]) -> list[Machine]:
@@ -148,7 +150,7 @@ class _PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         assignment = self.ledger.next(trial_id)
         if assignment is None:
-            ended = self.ledger.plan.done or self.ledger.hopeless
+            ended = self.ledger.plan.done or self.ledger.ends
             return Searcher.FINISHED if ended else None
         return {"job": self.job, **assignment._asdict()}
 
@@ -216,7 +218,7 @@ class _Watch(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         del iteration, trials, info
-        if self.ledger.hopeless:
+        if self.ledger.ends:
             raise _HopelessError
         if time.monotonic() < self.looked + _LOOK_EVERY:
             return

@@ -47,4 +47,5 @@ def run(ledger: Ledger, job: Job, store: ImageStore, images: StudyImages) -> Out
             ledger.finish(name)
     except KeyboardInterrupt:
         pass
-    return Outcome(min(1.0, ledger.busy_seconds / (time.monotonic() - started)))
+    busy = min(1.0, ledger.busy_seconds / (time.monotonic() - started))
+    return Outcome(busy, unwritable=ledger.unwritable)

@@ -31,6 +31,7 @@ class Cause(Enum):
 
     ERROR = auto()  # its own, as far as anybody knows
     LOST_MACHINE = auto()  # its machine has died or was taken back: no fault of the trial's
+    DISK = auto()  # full or read-only: nothing is to be done but to end the run
     MEMORY = auto()  # as long as fewer trials can share a GPU or machine, no fault of its either
 
 
@@ -49,6 +50,7 @@ class Outcome(NamedTuple):
     ray_died: bool = False  # Ray's processes on this machine have ended, or lost their cluster
     hopeless: str | None = None  # the error that every trial ended with before its first epoch
     left_out: tuple[str, ...] = ()  # places that were broken, by name
+    unwritable: str | None = None  # why the study's folder took no more
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Ledger:
     Attributes:
         hopeless: the error that every trial has ended with before its first epoch; None while that
             is not so.
+        unwritable: why the study's folder takes no more; None while it does.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Ledger:
         }
         self.places = Places()
         self.hopeless: str | None = None
+        self.unwritable: str | None = None
         self._running: dict[str, _Entry] = {}  # by the engine's name
         self._held: set[str] = set()  # names of slots in places that are left out
         self._busy: dict[str, float] = {}  # likewise, seconds
@@ -115,7 +119,7 @@ class Ledger:
         if time.monotonic() > self.search_ends:
             self.plan.end_search()
         # An engine may know of more, as at the start.
-        if self.hopeless or len(self._running) + self.held >= self.slots.count:
+        if self.ends or len(self._running) + self.held >= self.slots.count:
             return None
         trial = self.plan.next()
         if trial is None:
@@ -123,13 +127,36 @@ class Ledger:
         entry = self._interrupted.pop(trial.trial_id, None)
         if entry is None:
             entry = _Entry(UnfinishedTrial(trial, _now()), self.slots)
-            if trial.stage == Stage.CONFIRM:
-                log_opening(self.writer.folder, trial, self._reason_to_confirm(trial))
-            self.unfinished.keep(entry.unfinished)
         entry.slots, entry.has_worked = self.slots, False
-        self.writer.folder.place(trial.trial_id).unlink(missing_ok=True)
+        unfinished = entry.unfinished
+        if not self._writes(lambda: self._write_begun(unfinished)):
+            return None
         self._running[name] = entry
         return Assignment(trial, self.slots.gpus, frozenset(self.places.left_out))
+
+    def _write_begun(self, unfinished: UnfinishedTrial) -> None:
+        """What was asked of a trial; then that it is going to open the test set, if it is."""
+        trial, folder = unfinished.trial, self.writer.folder
+        self.unfinished.keep(unfinished)
+        if trial.stage == Stage.CONFIRM:
+            reason = self._reason_to_confirm(trial)
+            log_opening(folder, trial, unfinished.started_at, reason)
+        folder.place(trial.trial_id).unlink(missing_ok=True)
+
+    def _writes(self, write: Callable[[], None]) -> bool:
+        """Whether something could be written; if not, the run ends and keeps what is whole."""
+        try:
+            write()
+        except OSError as error:
+            where = error.filename or self.writer.folder
+            self.unwritable = self.unwritable or f"cannot write {where}: {error.strerror}"
+            return False
+        return True
+
+    @property
+    def ends(self) -> bool:
+        """Whether no more trials are handed out, though the plan has some."""
+        return self.hopeless is not None or self.unwritable is not None
 
     @property
     def held(self) -> int:
@@ -141,7 +168,7 @@ class Ledger:
         entry = self._running.pop(name, None)
         if entry is not None:
             self._give_back(entry)
-        if self.plan.done or self.hopeless or place not in self.places.left_out:
+        if self.plan.done or self.ends or place not in self.places.left_out:
             self._held.discard(name)
             return False
         self._held.add(name)
@@ -166,7 +193,7 @@ class Ledger:
         entry.pruned = stop and not report.done
         unfinished.epochs, unfinished.where = len(report.epochs), str(report.node)
         if not (stop or report.done):
-            self.unfinished.keep(unfinished)
+            self._writes(lambda: self.unfinished.keep(unfinished))
         return entry.pruned
 
     def crash(self, name: str, cause: Cause, error: str) -> None:
@@ -182,6 +209,8 @@ class Ledger:
         unfinished, reason = entry.unfinished, error.splitlines()[-1]
         if cause is Cause.LOST_MACHINE:
             unfinished.preemptions += 1
+        elif cause is Cause.DISK:
+            self.unwritable = self.unwritable or reason
         elif cause is Cause.MEMORY and self._with_fewer(entry.slots):
             pass
         elif entry.has_worked or self._is_charged(name, entry, reason):
@@ -195,7 +224,7 @@ class Ledger:
     def _give_back(self, entry: _Entry) -> None:
         """Let a trial wait until it is handed out again."""
         unfinished = entry.unfinished
-        self.unfinished.keep(unfinished)
+        self._writes(lambda: self.unfinished.keep(unfinished))
         self._interrupted[unfinished.trial.trial_id] = entry
         self.plan.arms[unfinished.trial.arm].interrupt(unfinished.trial)
 
@@ -246,8 +275,14 @@ class Ledger:
         trial, report = entry.unfinished.trial, entry.report
         row = _trial_row(entry, error)
         epochs = report.epochs if report else []
-        self.writer.write(row, epochs, report.predictions if report and not error else [])
-        self.unfinished.remove(trial.trial_id)
+        predictions = report.predictions if report and not error else []
+
+        def write() -> None:
+            self.writer.write(row, epochs, predictions)
+            self.unfinished.remove(trial.trial_id)
+
+        if not self._writes(write):
+            return
         curve = {epoch.epoch: epoch.val_auc for epoch in epochs}
         result = TrialResult(trial, row.status, row.val_auc, curve)
         self.plan.arms[trial.arm].finish(result)

@@ -11,6 +11,7 @@ import ray.cloudpickle
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
+from masll.common.errors import DISK_TAKES_NO_MORE
 from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
 
@@ -92,4 +93,7 @@ def cause_of(error: BaseException | None) -> Cause:
         return Cause.MEMORY if isinstance(error.lost, OutOfMemoryError) else Cause.LOST_MACHINE
     if isinstance(error, RayError) and is_out_of_memory(str(error)):
         return Cause.MEMORY
+    origin = getattr(error, "cause", None)
+    if isinstance(origin, OSError) and origin.errno in DISK_TAKES_NO_MORE:
+        return Cause.DISK
     return Cause.ERROR

@@ -95,6 +95,13 @@ def main(arguments: list[str] | None = None) -> int:
         plan = question.plan(**of_resume)
         forget_ended(question.folder, plan)
         outcome = _train(plan, question, console)
+    if outcome.unwritable is not None:
+        print(
+            f"error: {outcome.unwritable}; everything finished is kept: make room, then go on: "
+            f"{python_command()} -m tuning.search --study {question.folder} --resume",
+            file=sys.stderr,
+        )
+        return 1
     if outcome.hopeless is not None:
         print(
             f"error: every trial crashed before its first epoch: {outcome.hopeless}; mend that, "
@@ -227,7 +234,8 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
                 if options.in_process
                 else engine.run(ledger, job)
             )
-    with_run(spec, folder, started, slots, outcome).write(folder)
+    with contextlib.suppress(*[InputError] * (outcome.unwritable is not None)):
+        with_run(spec, folder, started, slots, outcome).write(folder)
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import io
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from masll.common.checks import suggestion
-from masll.common.errors import InputError
+from masll.common.errors import DISK_TAKES_NO_MORE, InputError
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,6 +78,9 @@ def run(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Run a command: bad input is one line and status 2, Ctrl-C is status 130."""
     # Pillow's, from 89 megapixels on: large scans are meant. It refuses those of 179 and more.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the encoding of a pipe or terminal lacks ends no command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = main(None)
         sys.stdout.flush()
@@ -89,4 +93,11 @@ def run(main: Callable[[list[str] | None], int]) -> NoReturn:
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except OSError as error:
+        if error.errno not in DISK_TAKES_NO_MORE:
+            raise
+        where = error.filename or "a file"
+        reason = f"cannot write {where}: {error.strerror}; make room, or name another folder"
+        print(f"error: {reason}", file=sys.stderr)
+        status = 2
     sys.exit(status)

@@ -1,4 +1,9 @@
-"""The one exception for input that a person can put right."""
+"""The one exception for input that a person can put right, and disks that take no more."""
+
+import errno
+
+# Full, over the user's quota, read-only: nothing that trying again would mend.
+DISK_TAKES_NO_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class InputError(ValueError):

@@ -3,19 +3,58 @@
 import contextlib
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from masll.common.errors import InputError
+
+_MANY_CORES = 1e6
+
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may run on, as far as a container's quota goes."""
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(cores, int(cpu_quota())))
+
+
+def cpu_quota(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """Cores' worth of time that a container's control group may use, of version 2 or 1.
+
+    Many cores where there is no limit that can be read.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (groups / "cpu.max").read_text().split()
+        return _MANY_CORES if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (
+            (groups / "cpu" / f"cpu.cfs_{what}_us").read_text() for what in ("quota", "period")
+        )
+        return _MANY_CORES if int(quota) < 0 else int(quota) / int(period)
+    return _MANY_CORES
 
 
 def default_cache() -> Path:
     """Where stores lie: $MASLL_CACHE, or `masll` in the user's cache folder."""
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("MASLL_CACHE") or Path(user_cache) / "masll")
+    if named := os.environ.get("MASLL_CACHE"):
+        return Path(named)
+    if user_cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(user_cache) / "masll"
+    try:
+        return Path.home() / ".cache" / "masll"
+    except RuntimeError as error:  # a user without a home, as in some containers
+        raise InputError(f"no cache folder: {error}; set MASLL_CACHE") from error
+
+
+_LONGEST_TEMPORARY = 45  # characters; a socket's path has 107 at most, 103 on macOS
+
+
+def short_temporary_folder() -> str | None:
+    """Where sockets can lie, if those of the temporary folder would have too long a path."""
+    if len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY:
+        return None
+    return tempfile.mkdtemp(prefix="masll-", dir="/tmp")
 
 
 @contextlib.contextmanager

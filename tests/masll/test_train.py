@@ -1,13 +1,17 @@
 """`python -m masll.train`: one configuration, without Ray, resumable."""
 
 import csv
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 import safetensors.torch
 import torch
 
 from masll import load_model
-from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
+from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error, run_module
 
 pytestmark = pytest.mark.slow
 SMALL = (
@@ -26,24 +30,19 @@ def test_a_run_cut_short_and_resumed_ends_with_the_same_weights(isic_master, cac
     assert result.returncode == 0, result.stderr
     assert [line.split()[1] for line in result.stdout.splitlines()[:3]] == ["1", "2", "3"]
 
-    # What a kill after the first epoch leaves behind: the state of that epoch and no model.
-    from masll.config import ModelConfig, TrainConfig
-    from masll.data import find_source, open_store
-    from masll.training import Trainer
+    assert not (whole / "training.pt").exists(), "it has served"
+    again = train(cache, *common, "--out", whole, "--resume")
+    assert again.returncode == 0 and f"its model is in {whole}" in again.stdout
 
-    state = torch.load(whole / "training.pt", weights_only=True)
-    store = open_store(find_source(str(isic_master)), 48, cache=cache)
-    trainer = Trainer(
-        ModelConfig(**state["question"]["model"]),
-        TrainConfig(**state["question"]["training"]),
-        store.split("train"),
-        store.split("validation"),
-        torch.device("cpu"),
-    )
-    first = trainer.run_epoch()
-    parts.mkdir()
-    kept = {**state, "trainer": trainer.state_dict(), "results": [vars(first)]}
-    torch.save(kept, parts / "training.pt")
+    command = [sys.executable, "-m", "masll.train", *SMALL, *map(str, common), "--out", str(parts)]
+    environment = {**os.environ, "MASLL_CACHE": str(cache)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    while not (parts / "training.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert not (parts / "model.safetensors").exists(), "the kill came in time"
 
     assert train(cache, *common, "--out", parts, "--resume").returncode == 0
     weights = [safetensors.torch.load_file(f / "model.safetensors") for f in (whole, parts)]

@@ -19,3 +19,14 @@ def test_slots_that_memory_has_taken_away_are_not_waited_for():
     view.say("memory has run out; from now on 24 at once")
     assert "memory has run out; from now on 24 at once" in told.getvalue()
     assert "waiting" not in told.getvalue() + str(view.table().caption)
+
+
+def test_a_file_is_no_terminal_whatever_force_color_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with (tmp_path / "log").open("w") as file:
+        view = StudyDisplay(StudyPlan([]), 2, Console(file=file, width=100))
+        assert view.console.is_terminal, "as Rich sees it"
+        with view.shown():
+            view.set_slots(1, 2)
+    text = (tmp_path / "log").read_text()
+    assert text.count("\n") == 1 and "1 of 2 slots there" in text

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from masll.common.errors import InputError
-from masll.common.storage import S3Path
+from masll.common.storage import AnyPath
 
 _RENEWED_EVERY = 20.0  # seconds
 _STALE_AFTER = 180.0
@@ -30,7 +30,7 @@ _SETTLES = 1.0  # so long a write of somebody who has seen no lease may still be
 
 
 @contextlib.contextmanager
-def hold_lease(path: S3Path) -> Iterator[None]:
+def hold_lease(path: AnyPath) -> Iterator[None]:
     """Keep other searches out of a study on S3. Ctrl-C is what a lost lease looks like.
 
     Raises:
@@ -65,7 +65,7 @@ def hold_lease(path: S3Path) -> Iterator[None]:
                 path.unlink()
 
 
-def lease_holder(path: S3Path) -> str | None:
+def lease_holder(path: AnyPath) -> str | None:
     """Who searches in a study now; None if nobody does."""
     lease = _read(path)
     if lease is None or time.time() - lease["renewed"] > _STALE_AFTER:
@@ -80,7 +80,7 @@ def held_error(folder: object, process: str | None) -> InputError:
     return InputError(f"{folder} is held by {process}; wait until it ends, or stop it")
 
 
-def _keep(path: S3Path, mine: dict[str, Any], ends: threading.Event) -> None:
+def _keep(path: AnyPath, mine: dict[str, Any], ends: threading.Event) -> None:
     """Renew until the end; stop the search if somebody else has taken the lease."""
     while not ends.wait(_RENEWED_EVERY):
         with contextlib.suppress(OSError):  # S3 may be away for a while
@@ -100,16 +100,16 @@ def _stop_search() -> None:
         _thread.interrupt_main()
 
 
-def _renew(path: S3Path, mine: dict[str, Any]) -> None:
-    path.write_whole(json.dumps(mine | {"renewed": time.time()}))
+def _renew(path: AnyPath, mine: dict[str, Any]) -> None:
+    path.write_whole(json.dumps(mine | {"renewed": time.time()}), many_writers=True)
 
 
-def _is(path: S3Path, mine: dict[str, Any]) -> bool:
+def _is(path: AnyPath, mine: dict[str, Any]) -> bool:
     lease = _read(path)
     return lease is not None and lease["id"] == mine["id"]
 
 
-def _read(path: S3Path) -> dict[str, Any] | None:
+def _read(path: AnyPath) -> dict[str, Any] | None:
     """What the lease says; None where there is none, or none that can be read."""
     try:
         lease = json.loads(path.read_bytes())

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, LocalPath, S3Path
+from masll.common.storage.local import make_folder
 from tuning.study.folder import StudyFolder
 from tuning.study.lease import held_error, hold_lease, lease_holder
 
@@ -58,7 +59,7 @@ def _holder(lock: AnyPath) -> str | None:
 def _hold_local(lock: LocalPath) -> Iterator[None]:
     folder = lock.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         file = lock.open("a+")
     except OSError as error:
         raise InputError(
@@ -69,6 +70,10 @@ def _hold_local(lock: LocalPath) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise held_error(folder, _holder_local(lock)) from None
+        except OSError:  # a file system without such locks, as of some clusters
+            with hold_lease(lock):
+                yield
+            return
         file.truncate(0)
         now = datetime.datetime.now()
         file.write(f"process {os.getpid()} on {platform.node()}, since {now:%Y-%m-%d %H:%M:%S}")
@@ -91,6 +96,8 @@ def _holder_local(lock: LocalPath) -> str | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return file.read() or "a process that has just begun"
+            except OSError:
+                return lease_holder(lock)
     except OSError:
         pass
     return None

@@ -1,16 +1,27 @@
-"""STUDY/test-set.jsonl: a line each time that a trial is going to open the test set, and why."""
+"""STUDY/test-set.jsonl: a line each time that a trial is going to open the test set, and why.
+
+A trial's own file in running/ is written first and this line after it, so that a kill between the
+two is mended when the trial is handed out again. The file is written whole: no line is ever torn.
+"""
 
 import datetime
 import json
+from typing import Any
 
 from tuning.study.folder import StudyFolder
 from tuning.study.trial import Trial
 
 
-def log_opening(folder: StudyFolder, trial: Trial, reason: str) -> None:
-    """Note that a confirm trial is going to open the test set."""
+def log_opening(
+    folder: StudyFolder, trial: Trial, started_at: datetime.datetime, reason: str
+) -> None:
+    """Note once that a confirm trial, begun at `started_at`, is going to open the test set."""
+    time = started_at.replace(microsecond=0)
+    before = _whole_lines(folder)
+    if any(_tells(line, trial.trial_id, time) for line in before):
+        return
     line = {
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "time": time.isoformat(timespec="seconds"),
         "trial_id": trial.trial_id,
         "arm": str(trial.arm),
         "confirmation": trial.confirmation,
@@ -18,4 +29,34 @@ def log_opening(folder: StudyFolder, trial: Trial, reason: str) -> None:
         "reason": reason,
         "params": dict(trial.params),
     }
-    folder.openings.append_line(json.dumps(line))
+    folder.openings.write_whole("".join(f"{each}\n" for each in [*before, json.dumps(line)]))
+
+
+def _whole_lines(folder: StudyFolder) -> list[str]:
+    """What the file has, without a last line that a killed run of an earlier version has torn."""
+    try:
+        text = folder.openings.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    lines = text.splitlines()
+    if lines and not text.endswith("\n") and _content(lines[-1]) is None:
+        lines.pop()
+    return lines
+
+
+def _tells(line: str, trial_id: str, time: datetime.datetime) -> bool:
+    """Whether a line is of a trial since it has begun; one of an earlier beginning is not."""
+    content = _content(line) or {}
+    try:
+        logged = datetime.datetime.fromisoformat(content["time"])
+        return bool(content["trial_id"] == trial_id and logged >= time)
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _content(line: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None

@@ -1,6 +1,7 @@
 """Folders and files on this machine, with the few methods that pathlib lacks for a study."""
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -37,10 +38,11 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
         """A file to be written, which takes this one's place at the end, or never."""
         return whole_file(self)
 
-    def append_line(self, line: str) -> None:
-        """Add a line to a file that one process writes."""
-        with self.open("a") as file:
-            file.write(line + "\n")
+    def remove_partials(self) -> None:
+        """Remove what killed processes have left of files, here and in all folders below."""
+        for path in self.rglob(".*.partial"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def content(self) -> "Iterator[LocalPath]":
         """What lies right in the folder; nothing where there is none."""
@@ -91,13 +93,17 @@ def whole_file(path: Path, *, many_writers: bool = False) -> Iterator[Path]:
     """
     # A leading dot: readers of a Parquet folder pass such files over.
     partial = path.with_name(f".{path.name}{f'.{os.getpid()}' * many_writers}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         yield partial
+        sync(partial)
         partial.replace(path)
-    except BaseException:
+        sync(path.parent)
+    except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink()
+        if isinstance(error, OSError) and error.filename is None:  # a full disk names no file
+            error.filename = str(path)
         raise
 
 
@@ -108,13 +114,40 @@ def whole_folder(path: Path) -> Iterator[Path]:
     What a killed process has left in it is there still; what an error leaves is removed.
     """
     partial = path.with_name(f".{path.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    make_folder(partial)
     try:
         yield partial
+        for written in partial.rglob("*"):
+            sync(written)
+        sync(partial)
         partial.rename(path)
+        sync(path.parent)
     except Exception:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it lies in, so that they outlive a loss of power."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk before anything that follows.
+
+    Some file systems of networks know no such thing for a folder.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF) or not path.is_dir():
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(handle)
 
 
 def is_parquet(name: str) -> bool:

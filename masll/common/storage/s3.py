@@ -106,13 +106,8 @@ class S3Path:
             ):
                 shutil.copyfileobj(file, stream, 2**20)
 
-    def append_line(self, line: str) -> None:
-        """Add a line to a file that one process writes, by putting it anew: no object can grow."""
-        try:
-            before = self.read_text()
-        except FileNotFoundError:
-            before = ""
-        self.write_whole(f"{before}{line}\n")
+    def remove_partials(self) -> None:
+        """Nothing: an object appears whole or not at all."""
 
     def unlink(self, missing_ok: bool = False) -> None:
         try:
@@ -236,6 +231,11 @@ def file_system(attempts: int = _ATTEMPTS) -> Any:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:  # pyarrow does not look for it
         parts = urllib.parse.urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            raise InputError(
+                f"the endpoint of S3 must be a scheme, a host and a port, got '{endpoint}'; write "
+                "AWS_ENDPOINT_URL like http://host:9000"
+            )
         settings = {"endpoint_override": parts.netloc, "scheme": parts.scheme}
     return S3FileSystem(
         allow_delayed_open=True,  # one request for a small object instead of three

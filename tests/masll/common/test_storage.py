@@ -1,5 +1,8 @@
 """Paths here and on S3: the same methods, the same answers, whole files or none."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from masll import InputError
@@ -36,13 +39,6 @@ def test_a_file_is_read_back_listed_and_removed(folder):
     with pytest.raises(FileNotFoundError):
         (folder / "sub" / "a.json").unlink()
     assert [path.name for path in (folder / "sub").glob("*")] == ["b.bin"]
-
-
-def test_lines_are_added_at_the_end(folder):
-    (folder / "other").write_whole("")
-    for line in ("one", "two"):
-        (folder / "log.jsonl").append_line(line)
-    assert (folder / "log.jsonl").read_text() == "one\ntwo\n"
 
 
 def test_parquet_files_come_by_name_without_hidden_ones(folder):
@@ -143,3 +139,39 @@ def test_access_that_is_denied_says_what_it_takes(s3):
         assert denied.value.strerror.startswith("AWS knows no such access key")
     finally:
         s3.ask("POST", "/moto-api/reset-auth", b"inf")
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9", "http://127.0.0.1:9/gateway", "ftp://host"])
+def test_an_endpoint_without_a_scheme_or_with_a_path_is_refused_by_name(monkeypatch, endpoint):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    file_system.cache_clear()
+    with pytest.raises(InputError, match=f"got '{endpoint}'; write AWS_ENDPOINT_URL like http://"):
+        any_path("s3://bucket/study").check_reachable()
+    file_system.cache_clear()
+
+
+def test_a_file_is_synced_before_it_takes_its_place_and_the_folder_after(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda h: (calls.append(Path(f"/proc/self/fd/{h}").readlink().name), fsync(h))
+    )
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
+    LocalPath(tmp_path / "new" / "a").write_whole("x")
+    assert calls == [tmp_path.name, ".a.partial", "replace", "new"]
+
+
+def test_what_is_written_is_readable_by_the_group(tmp_path):
+    before = os.umask(0o027)
+    try:
+        LocalPath(tmp_path / "a").write_whole("x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_full_disk_names_the_file_it_had_no_room_for(tmp_path):
+    target, full_disk = tmp_path / "a", Path("/dev/full")
+    with pytest.raises(OSError) as full, whole_file(target), full_disk.open("w") as file:
+        file.write("x")
+    assert full.value.filename == str(tmp_path / "a") and not list(tmp_path.iterdir())

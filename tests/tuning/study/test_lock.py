@@ -1,5 +1,8 @@
 """The lock of a study folder: one holder, who can be named, and none left behind by the dead."""
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 
@@ -72,3 +75,17 @@ def test_looking_whether_it_is_held_holds_nothing(tmp_path):
     with hold(folder(tmp_path)):
         assert "process" in holder(folder(tmp_path))
     assert holder(folder(tmp_path)) is None and holder(folder(tmp_path / "nowhere")) is None
+
+
+def test_without_locks_of_the_file_system_a_lease_keeps_others_out(tmp_path, monkeypatch):
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    (tmp_path / "spec.json").write_text("{}")
+    with hold(folder(tmp_path)):
+        with pytest.raises(InputError, match=f"held by process {os.getpid()} on"):
+            check_free(folder(tmp_path))
+        with pytest.raises(InputError, match="held by process"):
+            hold(folder(tmp_path)).__enter__()
+    assert holder(folder(tmp_path)) is None

@@ -1,0 +1,65 @@
+"""This machine as a container, macOS or a batch system shows it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from masll.common import machine
+from masll.common.errors import InputError
+from masll.common.machine import cpu_quota, default_cache, usable_cores
+
+
+def groups(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_a_container_s_quota_is_read_from_either_version_of_control_groups(tmp_path):
+    assert cpu_quota(groups(tmp_path / "2", cpu_dot_max="150000 100000\n")) == 1.5
+    one = {"cpu__cpu_dot_cfs_quota_us": "400000\n", "cpu__cpu_dot_cfs_period_us": "100000\n"}
+    assert cpu_quota(groups(tmp_path / "1", **one)) == 4.0
+
+
+def test_no_quota_and_none_that_can_be_read_limit_nothing(tmp_path):
+    none = {"cpu__cpu_dot_cfs_quota_us": "-1\n", "cpu__cpu_dot_cfs_period_us": "100000\n"}
+    for name, files in {"max": {"cpu_dot_max": "max 100000\n"}, "1": none, "": {}}.items():
+        assert cpu_quota(groups(tmp_path / f"g{name}", **files)) > 10_000
+    assert cpu_quota(groups(tmp_path / "bad", cpu_dot_max="nonsense")) > 10_000
+
+
+def test_a_small_quota_lowers_the_cores_and_leaves_one(monkeypatch):
+    monkeypatch.setattr(machine, "cpu_quota", lambda: 0.5)
+    assert usable_cores() == 1
+
+
+def test_cores_are_counted_where_there_is_no_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(machine, "cpu_quota", lambda: 1e6)
+    assert usable_cores() == 6
+
+
+def test_a_named_cache_needs_no_home_and_without_both_one_is_asked_for(monkeypatch):
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("MASLL_CACHE", "/cache")
+    assert default_cache() == Path("/cache")
+    monkeypatch.delenv("MASLL_CACHE")
+    with pytest.raises(InputError, match="set MASLL_CACHE"):
+        default_cache()
+
+
+def test_a_long_temporary_folder_is_no_place_for_sockets(monkeypatch):
+    monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: "/tmp")
+    assert machine.short_temporary_folder() is None
+    monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: f"/tmp/{'x' * 100}")
+    short = Path(machine.short_temporary_folder())
+    assert short.is_dir() and len(str(short)) < 30
+    short.rmdir()
