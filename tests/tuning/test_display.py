@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from tuning.display import StudyDisplay
@@ -19,3 +20,24 @@ def test_slots_that_memory_has_taken_away_are_not_waited_for():
     view.say("memory has run out; from now on 24 at once")
     assert "memory has run out; from now on 24 at once" in told.getvalue()
     assert "waiting" not in told.getvalue() + str(view.table().caption)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OSError: nothing below [/scratch/user/job] can be written",
+        "RuntimeError: [rank0] out of handles",
+        "RuntimeError: [enforce fail at alloc.cpp:1] no memory",
+        "KeyError: [red]:warning:[/]",
+    ],
+)
+def test_brackets_of_an_error_are_printed_as_they_are(text: str) -> None:
+    told = io.StringIO()
+    StudyDisplay(StudyPlan([]), 1, Console(file=told)).say(text)
+    assert text in told.getvalue()
+
+
+def test_an_error_moves_no_cursor_and_sets_no_colour() -> None:
+    told = io.StringIO()
+    StudyDisplay(StudyPlan([]), 1, Console(file=told)).say("a\x1b[2Jb\rc\nd\x9b31m")
+    assert told.getvalue().endswith("a\\x1b[2Jb\\rc\\nd\\x9b31m\n")
