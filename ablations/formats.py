@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from masll.common.errors import InputError
+from masll.common.escaping import for_csv, for_latex, for_markdown_cell
 from masll.common.storage import AnyPath, any_path
 
 ABSENT = "-"
-_TEX = {"%": r"\%", "_": r"\_", "&": r"\&", "±": r"$\pm$"}
 
 # Of the figures of Tables I and II.
 HEADINGS = {
@@ -29,15 +29,17 @@ Cells = dict[str, str]  # heading to text, in the order of the columns
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """A table for programs: every column, full precision, null as nothing."""
-    return table.to_csv(index=False, lineterminator="\n")
+    """A table for programs: every column, full precision, null as nothing; see `for_csv`."""
+    safe = table.map(lambda cell: for_csv(cell) if isinstance(cell, str) else cell)
+    return safe.to_csv(index=False, lineterminator="\n")
 
 
 def markdown(rows: Sequence[Cells]) -> str:
     """A table as GitHub Markdown: the first column to the left, the others to the right."""
     headings = list(rows[0])
     rules = ["---", *["---:"] * (len(headings) - 1)]
-    lines = [headings, rules, *(list(row.values()) for row in rows)]
+    body = ([_as_markdown(cell) for cell in row.values()] for row in rows)
+    lines = [[for_markdown_cell(heading) for heading in headings], rules, *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -118,7 +120,17 @@ def mean_and_sd(mean: float, sd: float) -> str:
     return ABSENT if math.isnan(mean) else f"{mean:.3f} ± {number(sd, '.3f')}"
 
 
+def _bold(cell: str) -> str | None:
+    """What is between ** and **; None where the cell is not set so."""
+    inside = cell[2:-2]
+    return inside if inside and cell == f"**{inside}**" else None
+
+
 def _as_tex(cell: str) -> str:
-    if cell.startswith("**"):
-        return rf"\textbf{{{_as_tex(cell.strip('*'))}}}"
-    return "".join(_TEX.get(character, character) for character in cell)
+    inside = _bold(cell)
+    return for_latex(cell) if inside is None else rf"\textbf{{{for_latex(inside)}}}"
+
+
+def _as_markdown(cell: str) -> str:
+    inside = _bold(cell)
+    return for_markdown_cell(cell) if inside is None else f"**{for_markdown_cell(inside)}**"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from IPython.display import Image, Markdown
+    from jupyter_client.manager import AsyncKernelManager
 
 from ablations.beside import tables_beside
 from ablations.differences import MARGIN
@@ -17,15 +18,22 @@ from ablations.rows import read_study
 from ablations.tables import ablation_table, panels
 from ablations.tripod import HEADING, tripod
 from ablations.verdict import verdict
+from masll.common.escaping import for_html
 from masll.common.storage import AnyPath
 
 NOTEBOOK = Path(__file__).with_name("summary.ipynb")
 _PARAMETERS = "parameters"  # the tag of the cell that names the study, as papermill has it
+# Nothing runs, and nothing is fetched: pictures and the style stand in the page.
+_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
 _TEMPLATE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -116,6 +124,7 @@ def write_page(
     """
     import nbclient
     import nbformat
+    from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -126,7 +135,13 @@ def write_page(
             cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     # Sockets of this machine's file system: nothing listens on a port.
     sockets = Config({"AsyncKernelManager": {"transport": "ipc"}})
-    client = nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600, config=sockets)
+    client = nbclient.NotebookClient(
+        notebook,
+        kernel_name=NATIVE_KERNEL_NAME,
+        timeout=600,
+        config=sockets,
+        kernel_manager_class=_this_python(),
+    )
     client.execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":  # libraries warn on stderr of what a reader cannot change
@@ -138,11 +153,26 @@ def write_page(
         exclude_anchor_links=True,
     )
     body, _ = exporter.from_notebook_node(notebook)
-    page = _TEMPLATE.format(title=f"Ablation: {study.resolve().name}", body=body)
+    title = for_html(f"Ablation: {study.resolve().name}")
+    page = _TEMPLATE.format(title=title, policy=_POLICY, body=body)
     return [
         write_result(folder / "summary.ipynb", nbformat.writes(notebook) + "\n"),
         write_result(folder / "summary.html", page),
     ]
+
+
+def _this_python() -> "type[AsyncKernelManager]":
+    """Kernels of this interpreter, whatever the kernel folders of the machine name python3."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
+
+    class ThisPython(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _native_only(self) -> KernelSpecManager:
+            return KernelSpecManager(kernel_dirs=[])
+
+    return ThisPython
 
 
 def _markdown(text: str) -> "Markdown":

@@ -42,9 +42,7 @@ class ModelConfig:
     shared_backbone: bool = option(False, "one set of weights for both branches")
     image_size: int = option(256, "side of each branch's square input in pixels", most=MOST_PIXELS)
     threshold_scale: float = option(1.0, "threshold of eq. 2 over the map's mean; the paper has 1")
-    map_size: int = option(
-        0, "side to bring the activation map to before eq. 2; 0 leaves it", most=MOST_PIXELS
-    )
+    map_size: int = option(0, "side to bring the activation map to before eq. 2; 0 leaves it")
     largest_component: bool = option(False, "box the largest connected part of the mask only")
     box_padding: float = option(0.0, "widen the box on each side by this share of its side")
     min_box_side: float = option(0.0, "least side of the box, as a share of the image")

@@ -10,7 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from masll.common.escaping import for_terminal
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.study.rows import TrialRow
 from tuning.study.trial import Stage, Status, TrialResult
@@ -51,7 +53,11 @@ class StudyDisplay:
     def say(self, line: str) -> None:
         """Print a line, with the time, above the live table where there is one."""
         self.console.print(
-            f"{datetime.datetime.now():%H:%M:%S}  {line}", highlight=False, soft_wrap=True
+            f"{datetime.datetime.now():%H:%M:%S}  {for_terminal(line)}",
+            highlight=False,
+            markup=False,
+            emoji=False,
+            soft_wrap=True,
         )
 
     def _waiting(self) -> str:
@@ -89,8 +95,8 @@ class StudyDisplay:
             table.add_column(heading, justify="right", no_wrap=True)
         for plan in self.plan.arms.values():
             best = plan.best
-            cells = [
-                str(plan.arm),
+            cells: list[Text | str] = [
+                Text(for_terminal(str(plan.arm))),
                 f"{plan.count(Stage.SEARCH)} of {plan.trials}",
                 str(plan.count(Stage.SEARCH, Status.PRUNED)),
                 str(len(plan.running) + len(plan.waiting)),

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
+from masll.common.escaping import for_terminal
 from masll.common.storage import any_path
 from tuning.display import StudyDisplay, duration
 from tuning.quiet import quiet_optuna
@@ -129,7 +130,7 @@ class StatusView:
 
 def _plain(line: str) -> Text:
     """A line as it is, however long: for people, and for programs that look for a word."""
-    return Text(line, no_wrap=True, overflow="ignore")
+    return Text(for_terminal(line), no_wrap=True, overflow="ignore")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """`python -m ablations.report`: what it writes and prints, and how it ends."""
 
 import io
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from jupyter_client.kernelspec import KernelSpecManager
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from ablations.report import main, print_report, write_report
 from ablations.rows import read_study
+from ablations.summary import write_page
 from ablations.tables import ablation_table, as_markdown
 from masll.common.errors import InputError
+from masll.common.storage import any_path
 from masll.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -200,3 +205,21 @@ def test_the_report_loads_no_training_library() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ended.stdout.strip() == "set()"
+
+
+def test_the_page_is_made_by_this_python_and_runs_no_script_of_a_study(
+    build: "StudyBuilder", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = tmp_path / "jupyter/kernels/python3"
+    kernel.mkdir(parents=True)
+    false = {"argv": [shutil.which("false")], "display_name": "Python 3", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(false), encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    assert KernelSpecManager().get_kernel_spec("python3").argv == false["argv"]
+    study = build.whole().path.rename(tmp_path / "<script>alert(1)<&")
+    write_page(any_path(study), any_path(tmp_path))
+    page = (tmp_path / "summary.html").read_text(encoding="utf-8")
+    assert "<title>Ablation: &lt;script&gt;alert(1)&lt;&amp;</title>" in page
+    assert "<script" not in page
+    assert page.index('http-equiv="Content-Security-Policy"') < page.index("<title>")
+    assert "default-src 'none'; img-src data:;" in page

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score, roc_curve
 
-from ablations.formats import as_csv
+from ablations.formats import as_csv, latex, markdown
 from ablations.remarks import mismatches, remarks
 from ablations.rows import read_study
 from ablations.tables import (
@@ -269,3 +269,15 @@ def test_markdown_and_terminal_show_the_same_cells(build: "StudyBuilder") -> Non
     for line in [lines[0], *lines[2:]]:
         for word in re.sub(r"[()]", " ", " ".join(line).replace("/", "/ ")).split():
             assert word in printed
+
+
+def test_a_name_cannot_leave_its_cell() -> None:
+    name = "a|b_c <img src=x> $x$"
+    cells = [{"arm": name, "AUC": "**0.900 ± 0.010**"}]
+    assert markdown(cells).splitlines()[2] == (r"| a\|b_c \<img src=x> $x$ | **0.900 ± 0.010** |")
+    assert r"a|b\_c $<$img src=x$>$ \$x\$ & \textbf{0.900 $\pm$ 0.010} \\" in latex(cells)
+
+
+def test_a_text_in_csv_is_no_formula_and_numbers_stay_numbers() -> None:
+    table = pd.DataFrame({"arm": ["=1+1", "@a", "-0.5", None], "auc": [-0.5, 0.25, math.nan, 1.0]})
+    assert as_csv(table).splitlines() == ["arm,auc", "'=1+1,-0.5", "'@a,0.25", "-0.5,", ",1.0"]

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from tuning.display import StudyDisplay
@@ -30,3 +31,24 @@ def test_a_file_is_no_terminal_whatever_force_color_says(monkeypatch, tmp_path):
             view.set_slots(1, 2)
     text = (tmp_path / "log").read_text()
     assert text.count("\n") == 1 and "1 of 2 slots there" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OSError: nothing below [/scratch/user/job] can be written",
+        "RuntimeError: [rank0] out of handles",
+        "RuntimeError: [enforce fail at alloc.cpp:1] no memory",
+        "KeyError: [red]:warning:[/]",
+    ],
+)
+def test_brackets_of_an_error_are_printed_as_they_are(text: str) -> None:
+    told = io.StringIO()
+    StudyDisplay(StudyPlan([]), 1, Console(file=told)).say(text)
+    assert text in told.getvalue()
+
+
+def test_an_error_moves_no_cursor_and_sets_no_colour() -> None:
+    told = io.StringIO()
+    StudyDisplay(StudyPlan([]), 1, Console(file=told)).say("a\x1b[2Jb\rc\nd\x9b31m")
+    assert told.getvalue().endswith("a\\x1b[2Jb\\rc\\nd\\x9b31m\n")

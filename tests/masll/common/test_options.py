@@ -17,7 +17,6 @@ from masll.config import ModelConfig, TrainConfig
         (TrainConfig, "lr", "x"),
         (ModelConfig, "image_size", "64"),
         (ModelConfig, "image_size", 10**6),
-        (ModelConfig, "map_size", 10**20),
         (ModelConfig, "backbone", ""),
         (ModelConfig, "backbone", 5),
         (ModelConfig, "backbone", None),
