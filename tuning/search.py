@@ -234,8 +234,11 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
                 if options.in_process
                 else engine.run(ledger, job)
             )
-    with contextlib.suppress(*[InputError] * (outcome.unwritable is not None)):
+    try:
         with_run(spec, folder, started, slots, outcome).write(folder)
+    except InputError:
+        if outcome.unwritable is None:  # else that is what is told
+            raise
     return outcome
 
 

@@ -8,6 +8,7 @@ loss of power, after which the folder has nothing but what was synced.
 
 import builtins
 import contextlib
+import errno
 import io
 import json
 import os
@@ -102,7 +103,7 @@ class Disk:
             return False
         self.names.append(f"{what} {Path(str(path)).name}")
         if isinstance(self.how, int) and self.end_at and len(self.names) >= self.end_at:
-            if what.startswith(("unlink", "rmdir")) and self.how != 30:
+            if what.startswith(("unlink", "rmdir")) and self.how != errno.EROFS:
                 return False  # a full disk lets things be removed
             raise OSError(self.how, os.strerror(self.how))
         return len(self.names) == self.end_at

@@ -1,4 +1,6 @@
-"""One search at a time in a study on S3, which has no locks: a lease that its holder renews.
+"""One search at a time where there are no locks: a lease that its holder renews.
+
+That is so on S3, and on some file systems of clusters.
 
 The object STUDY/.lock names the holder, and when it last said that it is alive. It is taken over
 once it has not been renewed for some minutes, or at once where its process has run on this machine
@@ -31,7 +33,7 @@ _SETTLES = 1.0  # so long a write of somebody who has seen no lease may still be
 
 @contextlib.contextmanager
 def hold_lease(path: AnyPath) -> Iterator[None]:
-    """Keep other searches out of a study on S3. Ctrl-C is what a lost lease looks like.
+    """Keep other searches out of a study. Ctrl-C is what a lost lease looks like.
 
     Raises:
         InputError: another process holds it, or the place cannot be written to.
