@@ -112,8 +112,9 @@ def _verify(options: VerifyOptions) -> int:
         print(f"{count.split:<11}{count.images:6} images, {count.melanomas} melanoma{should}")
     for problem in report.problems:
         print(f"{problem.kind}: {problem.text}")
-    if report.problems:
-        print(f"{len(report.problems)} problems")
+    faults = sum(problem.is_fault for problem in report.problems)
+    if faults:
+        print(f"{faults} problems")
         return 1
     print("partial, and nothing is wrong with what is there" if report.partial else "complete")
     return 0

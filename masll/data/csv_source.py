@@ -7,13 +7,14 @@
 validation or test. `group` (images of one patient, say) and `mask` may be missing or empty.
 """
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
 from masll.common.checks import suggestion
-from masll.data.files import inspect, label_of, read_picture, read_table, stamp
+from masll.data.files import digest_of, inspect, label_of, read_picture, read_table, stamp
 from masll.data.types import SPLITS, Picture, Problem, Record
 
 
@@ -32,10 +33,10 @@ class CsvSource:
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self._masks: dict[str, Path] = {}
-        ids: set[str] = set()
+        names: dict[str, str] = {}  # of files, as they stand there, by their plain path
         for where, row in read_table(table, ("image", "label", "split")):
             try:
-                record, mask = self._record(row, ids)
+                record, mask = self._record(row, names)
             except ValueError as error:
                 self.problems.append(Problem("malformed", f"{where}: {error}"))
                 continue
@@ -68,19 +69,24 @@ class CsvSource:
     def inspect(self, record: Record) -> Iterable[Problem]:
         return inspect(self.image_path(record), self.mask_path(record))
 
+    def digest(self, record: Record) -> str | None:
+        return digest_of(self.image_path(record))
+
     def mask_problems(self) -> list[Problem]:
         return []  # a row names its mask, so a missing one is among `problems`
 
-    def _record(self, row: dict[str, str], ids: set[str]) -> tuple[Record, Path | None]:
+    def _record(self, row: dict[str, str], names: dict[str, str]) -> tuple[Record, Path | None]:
         """A row's record and mask; raises ValueError with what is wrong."""
         image_id, split = row["image"], row["split"]
         for column in ("image", "mask"):
             _check_inside(column, row.get(column, ""))
         if not image_id:
             raise ValueError("image is empty; give a path from the folder of the table")
-        if image_id in ids:
-            raise ValueError(f"{image_id} stands twice; remove one row")
-        ids.add(image_id)
+        plain = posixpath.normpath(image_id)
+        if plain in names:
+            also = "" if names[plain] == image_id else f", first as {names[plain]}"
+            raise ValueError(f"{image_id} stands twice{also}; remove one row")
+        names[plain] = image_id
         if split not in SPLITS:
             near = suggestion(split, SPLITS)
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'{near}")

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,17 @@ from PIL import Image
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
-from masll.data.reading import READ_ERRORS, decode, to_square, unreadable
+from masll.common.storage.regular import read_regular
+from masll.data.reading import (
+    FORMATS,
+    READ_ERRORS,
+    decode,
+    decode_mask,
+    orientation_of,
+    to_square,
+    unreadable,
+    upright_size,
+)
 from masll.data.types import Picture, Problem
 
 _LABELS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
@@ -28,16 +39,19 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, Row]]:
         InputError: no such file, not UTF-8, a column is missing, or there are no rows.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines, restval="")
-            names = reader.fieldnames or []
-            for column in columns:
-                if column not in names:
-                    raise InputError(
-                        f"{path.name} has no column '{column}'{suggestion(column, names)}; "
-                        f"its first line names: {', '.join(names) or 'nothing'}"
-                    )
-            rows = [(f"{path.name}, row {reader.line_num}", row) for row in reader]
+        lines = io.StringIO(read_regular(path).decode("utf-8-sig"), newline="")
+        reader = csv.DictReader(lines, restval="")
+        names = reader.fieldnames or []
+        for column in columns:
+            if column not in names:
+                raise InputError(
+                    f"{path.name} has no column '{column}'{suggestion(column, names)}; "
+                    f"its first line names: {', '.join(names) or 'nothing'}"
+                )
+        for column in names:
+            if names.count(column) > 1:
+                raise InputError(f"{path.name} has two columns '{column}'; remove one")
+        rows = [(f"{path.name}, row {reader.line_num}", row) for row in reader]
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -62,37 +76,57 @@ def read_picture(image_path: Path, mask_path: Path | None, size: int, fit: str) 
     """
     path = image_path
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         image = np.asarray(to_square(decode(content, size), size, fit))
         mask = None
-        if mask_path is not None and mask_path.is_file():
+        if mask_path is not None and mask_path.exists():
             path = mask_path
-            with Image.open(path) as opened:
-                mask = np.asarray(to_square(opened.convert("L"), size, fit)) >= 128
+            lesion = decode_mask(read_regular(path), content).lesion
+            mask = np.asarray(to_square(lesion, size, fit)) >= 128
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
     return Picture(image, mask, hashlib.sha256(content).hexdigest())
 
 
+def digest_of(path: Path) -> str | None:
+    """What tells one image's file from another's; None where it cannot be read."""
+    try:
+        return hashlib.sha256(read_regular(path)).hexdigest()
+    except OSError:
+        return None
+
+
 def inspect(image_path: Path, mask_path: Path | None) -> Iterator[Problem]:
-    """What is wrong with an image file and its mask: unreadable, or of different sizes."""
-    sizes = []
-    for path in (image_path, mask_path):
-        if path is None or not path.is_file():
-            continue
-        try:
-            with Image.open(path) as opened:
-                sizes.append(opened.size)
-            decode(path.read_bytes(), at_least=1)
-        except READ_ERRORS as error:
-            yield Problem("unreadable", str(unreadable(path, error)))
+    """What is wrong with an image file and its mask, or looks as if it were."""
+    path = image_path
+    try:
+        content = read_regular(path)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            size, is_turned = upright_size(opened), orientation_of(opened) != 1
+        pixels = np.asarray(decode(content, at_least=1))
+        if (pixels == pixels[0, 0]).all():
+            yield Problem("suspect", f"{path} has one colour only")
+        if mask_path is None or not mask_path.exists():
             return
-    if len(set(sizes)) > 1:
-        (width, height), (mask_width, mask_height) = sizes
+        path = mask_path
+        mask = decode_mask(read_regular(path), content)
+    except READ_ERRORS as error:
+        yield Problem("unreadable", str(unreadable(path, error)))
+        return
+    (width, height), (mask_width, mask_height) = size, mask.lesion.size
+    if mask.lesion.size != size:
         yield Problem(
             "mismatching",
-            f"{mask_path} has {mask_width} x {mask_height} pixels, its image {width} x {height}",
+            f"{path} has {mask_width} x {mask_height} pixels, its image {width} x {height}",
         )
+    elif is_turned and width == height:
+        text = f"{image_path} is turned by its EXIF orientation, and a square: look whether {path}"
+        yield Problem("suspect", f"{text} is, too")
+    if mask.many_valued:
+        yield Problem("suspect", f"{path} has more than two values; cut at half of their range")
+    of_lesion = np.asarray(mask.lesion) > 0
+    if of_lesion.all() or not of_lesion.any():
+        yield Problem("suspect", f"{path} is {'full' if of_lesion.any() else 'empty'}")
 
 
 def stamp(path: Path | None) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from masll.common.machine import usable_cores
 from masll.common.progress import Progress
 from masll.common.storage import whole_folder
 from masll.data.arrays import BLOCK, Block, SplitArrays
+from masll.data.leaks import same_content
 from masll.data.types import SPLITS, Record, Source
 
 
@@ -120,10 +121,11 @@ def _index(
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """What is written of the whole, and of each split: a search never opens the test split's."""
     content = hashlib.sha256()
-    splits = {}
+    splits, all_digests = {}, []
     for name, of_split in records.items():
         of_blocks = [blocks[name, start] for start in range(0, len(of_split), BLOCK)]
         digests = [digest for block in of_blocks for digest in block.digests]
+        all_digests += digests
         for record, digest in zip(of_split, digests, strict=True):
             line = f"{record.image_id},{record.label},{record.split},{digest}\n"
             content.update(line.encode())
@@ -135,11 +137,13 @@ def _index(
             "masked": [has for block in of_blocks for has in block.masked],
             "checksums": [block.checksum for block in of_blocks],
         }
+    listed = [record for of_split in records.values() for record in of_split]
     index = {
         "source": source.name,
         "source_size": size,
         "fit": fit,
         "fingerprint": content.hexdigest(),  # of ids, labels, splits and original content
+        "same_content": [problem.text for problem in same_content(listed, all_digests)],
         "left_out": [problem.text for problem in source.problems],
     }
     return index, splits

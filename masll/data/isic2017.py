@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from masll.common.errors import InputError
-from masll.data.files import inspect, label_of, read_picture, read_table, stamp
+from masll.data.files import digest_of, inspect, label_of, read_picture, read_table, stamp
 from masll.data.types import Picture, Problem, Record
 
 # Prefix of the official file names of each split.
@@ -75,6 +75,9 @@ class Isic2017:
     def inspect(self, record: Record) -> Iterable[Problem]:
         return inspect(self.image_path(record), self.mask_path(record))
 
+    def digest(self, record: Record) -> str | None:
+        return digest_of(self.image_path(record))
+
     def mask_problems(self) -> list[Problem]:
         problems = []
         for split in PREFIXES:
@@ -83,7 +86,8 @@ class Isic2017:
                 continue
             images = {record.image_id for record in self.records if record.split == split}
             masks = {
-                path.stem.removesuffix(_MASK_ENDING) for path in folder.glob(f"*{_MASK_ENDING}.png")
+                path.stem.removesuffix(_MASK_ENDING)
+                for path in folder.glob(f"[!.]*{_MASK_ENDING}.png")
             }
             problems += [
                 Problem("missing", f"{folder.name}: no mask of {image_id}")
@@ -105,7 +109,8 @@ class Isic2017:
             raise InputError(f"{self.folder} has no folder {images.name}; see README, 'ISIC 2017'")
         if not table.is_file():
             raise InputError(f"{self.folder} has no file {table.name}; see README, 'ISIC 2017'")
-        present = {path.stem for path in images.glob("*.jpg")}
+        # macOS leaves files such as ._ISIC_0000000.jpg, which hold no image.
+        present = {path.stem for path in images.glob("[!.]*.jpg")}
         named = set()
         split_of = {record.image_id: record.split for record in self.records}
         for where, row in read_table(table, ("image_id", "melanoma")):

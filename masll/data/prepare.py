@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from masll.common.progress import progress_bar
+from masll.data.leaks import shared_groups
 from masll.data.options import DataOptions
 from masll.data.sources import find_source
 from masll.data.store import ImageStore, open_store
@@ -29,7 +30,19 @@ def prepare(options: DataOptions, source_size: int, cache: Path | None = None) -
             ),
         )
     _tell_partial(source)
+    _tell_leaks(source, store)
     return store
+
+
+def _tell_leaks(source: Source, store: ImageStore) -> None:
+    found = [problem.text for problem in shared_groups(source.records)]
+    found += store.index["same_content"]
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        print(
+            f"{source.name}: {found[0]}{more}; python -m masll.data verify lists such",
+            file=sys.stderr,
+        )
 
 
 def _tell_partial(source: Source) -> None:

@@ -28,7 +28,7 @@ from masll.data.reading import FITS
 from masll.data.split import Split
 from masll.data.types import SPLITS, Record, Source
 
-_FORMAT = 4  # raised when the files of a store change their meaning
+_FORMAT = 5  # raised when the files of a store change their meaning
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,11 @@ class ImageStore:
 
     @functools.cached_property
     def index(self) -> dict[str, Any]:
-        """What index.json says of the whole: source, source_size, fit, fingerprint, left_out."""
+        """What index.json says of the whole.
+
+        source, source_size, fit, fingerprint; and in words, images of one content, and what was
+        left out.
+        """
         return json.loads((self.folder / "index.json").read_text())
 
     def listed(self, name: str) -> dict[str, list[Any]]:

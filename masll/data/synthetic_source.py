@@ -57,5 +57,8 @@ class SyntheticSource:
         del record
         return ()
 
+    def digest(self, record: Record) -> None:
+        """None: it has no file."""
+
     def mask_problems(self) -> tuple[Problem, ...]:
         return ()

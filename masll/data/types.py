@@ -27,10 +27,15 @@ class Picture(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Something wrong with the files of a source, in one line."""
+    """Something wrong with the files of a source, or odd about them, in one line."""
 
-    kind: str  # missing, extra, malformed, unreadable or mismatching
+    kind: str  # missing, extra, malformed, unreadable or mismatching; suspect or repeated
     text: str
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it is more than odd: official data sets have images twice, too."""
+        return self.kind not in ("suspect", "repeated")
 
 
 class Source(Protocol):
@@ -57,7 +62,10 @@ class Source(Protocol):
         """The pixels of one record; raises `InputError` naming the file that cannot be read."""
 
     def inspect(self, record: Record) -> Iterable[Problem]:
-        """Decode a record's files: which are unreadable, or do not fit each other."""
+        """Decode a record's files: which are unreadable, odd, or do not fit each other."""
+
+    def digest(self, record: Record) -> str | None:
+        """Of the content of a record's file; None where none can be read."""
 
     def mask_problems(self) -> Sequence[Problem]:
         """Masks that are missing though others are there, and masks without an image."""

@@ -1,10 +1,11 @@
-"""Is a data set whole? Official counts, and every file that is missing, extra or broken."""
+"""Is a data set whole? Official counts, and every file that is missing, extra, broken or odd."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from masll.common.machine import usable_cores
+from masll.data.leaks import same_content, shared_groups
 from masll.data.types import SPLITS, Problem, Record, Source
 
 
@@ -42,32 +43,20 @@ def verify(source: Source, progress: Callable[[int, int], None] | None = None) -
         progress: called after each image, with images done and images in all.
     """
     problems = [*source.problems, *source.mask_problems()]
-    done = 0
+    digests: list[str | None] = []
 
-    def inspect(record: Record) -> list[Problem]:
-        return list(source.inspect(record))
+    def inspect(record: Record) -> tuple[list[Problem], str | None]:
+        return list(source.inspect(record)), source.digest(record)
 
     with ThreadPoolExecutor(usable_cores()) as threads:
-        for of_record in threads.map(inspect, source.records):
+        for done, (of_record, digest) in enumerate(threads.map(inspect, source.records), start=1):
             problems += of_record
-            done += 1
+            digests.append(digest)
             if progress is not None:
                 progress(done, len(source.records))
     counts = []
     for split in SPLITS:
         labels = [record.label for record in source.records if record.split == split]
         counts.append(SplitCount(split, len(labels), sum(labels), source.official.get(split)))
-    return Report(counts, problems + _shared_groups(source))
-
-
-def _shared_groups(source: Source) -> list[Problem]:
-    """Groups (patients, say) with images in more than one split: the test would leak."""
-    splits: dict[str, set[str]] = {}
-    for record in source.records:
-        if record.group:
-            splits.setdefault(record.group, set()).add(record.split)
-    return [
-        Problem("mismatching", f"group '{group}' is in {' and '.join(sorted(names))}")
-        for group, names in sorted(splits.items())
-        if len(names) > 1
-    ]
+    problems += shared_groups(source.records) + same_content(source.records, digests)
+    return Report(counts, problems)

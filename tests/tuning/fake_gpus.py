@@ -12,6 +12,7 @@ from masll.config import TrainConfig
 from masll.results import EpochResult, Predictions
 from masll.training import BestEpoch, TrainingRun
 from tuning import trainable, trial_run
+from tuning.places import CRASHES
 from tuning.trainable import TrialWorker
 from tuning.trial_run import TrialRun
 
@@ -43,7 +44,7 @@ def fake_driver() -> None:
 
 
 class Instant(TrainingRun):
-    """A training that takes no time, but for waiting until each GPU has had a worker."""
+    """A training that takes no time, but for waiting until the broken GPU has failed enough."""
 
     def __init__(self, device: torch.device, begun: Path) -> None:
         self.begun = begun
@@ -55,7 +56,7 @@ class Instant(TrainingRun):
         return 1
 
     def run_epoch(self) -> EpochResult:
-        while len(list(self.begun.iterdir())) < GPUS:
+        while len(list(self.begun.glob(f"{BROKEN}.*"))) < CRASHES:
             time.sleep(0.1)
         self.epoch += 1
         result = EpochResult(self.epoch, 0.01, 0.5, 0.5, 0.7, *(None,) * 6, seconds=0.1)
@@ -74,7 +75,7 @@ class FakeRun(TrialRun):
         assert device == torch.device("cuda", 0)
         begun = Path(self.job.study, "begun")
         begun.mkdir(exist_ok=True)
-        (begun / str(self.node.gpu_id)).touch()
+        (begun / f"{self.node.gpu_id}.{self.trial.trial_id}").touch()
         if self.node.gpu_id == BROKEN:
             raise RuntimeError(ECC)
         return Instant(device, begun)

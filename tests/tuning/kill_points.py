@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -216,9 +217,8 @@ def run_fork(
     if child == 0:
         os.close(read)
         output = root.parent / "output"
-        with output.open("w") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
+        # pytest's own sys.stdout and sys.stderr do not write to 1 and 2.
+        sys.stdout = sys.stderr = output.open("w", buffering=1)
         disk, status = Disk(root, end_at, how), 1
         in_process.TrialRun = StandIn  # type: ignore[misc,assignment]
         search._report = lambda *_: 0  # type: ignore[assignment]
@@ -227,6 +227,7 @@ def run_fork(
             status = _drive(root / "study", data)
         except BaseException:
             traceback.print_exc()
+        sys.stderr.flush()
         os.write(write, json.dumps(disk.names).encode())
         os._exit(status)
     os.close(write)

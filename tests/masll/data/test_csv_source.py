@@ -9,7 +9,10 @@ from PIL import Image
 
 from masll import InputError
 from masll.data import find_source, open_store
+from masll.data.options import DataOptions
+from masll.data.prepare import prepare
 from masll.data.synthetic import synthesize
+from masll.data.verify import verify
 
 SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 4
 
@@ -105,3 +108,40 @@ def test_a_missing_or_empty_table_is_named(table, tmp_path):
     table.write_text("image,label,split\n")
     with pytest.raises(InputError, match="no rows"):
         find_source(str(table))
+
+
+def test_a_file_under_two_spellings_of_its_path_stands_twice(table):
+    with table.open("a") as file:
+        file.write("./a/00.jpg,1,test,,\n")
+    with pytest.raises(InputError, match=r"row 18: \./a/00\.jpg stands twice, first as a/00\.jpg"):
+        find_source(str(table))
+
+
+def test_a_column_that_stands_twice_is_refused(table):
+    edit(table, "image,label,split,group,mask", "image,label,split,label,mask")
+    with pytest.raises(InputError, match=r"task\.csv has two columns 'label'; remove one"):
+        find_source(str(table))
+
+
+def test_one_content_under_two_names_is_told_by_verify_and_by_every_preparation(
+    table, tmp_path, capsys
+):
+    (table.parent / "a/14.png").write_bytes((table.parent / "a/00.jpg").read_bytes())
+    text = "the same file: a/00.jpg (train, label 0) and a/14.png (test, label 0)"
+    assert text in [problem.text for problem in verify(find_source(str(table))).problems]
+    prepare(DataOptions(data=str(table)), 32, tmp_path / "cache")
+    assert text in capsys.readouterr().err
+
+
+def test_a_group_in_two_splits_is_told_by_every_preparation(table, tmp_path, capsys):
+    edit(table, "patient-7", "patient-0")
+    prepare(DataOptions(data=str(table)), 32, tmp_path / "cache")
+    assert "task: group 'patient-0' is in test and train" in capsys.readouterr().err
+
+
+def test_files_that_macos_leaves_beside_others_are_no_images(isic_folder):
+    images = isic_folder / "ISIC-2017_Training_Data"
+    (images / "._ISIC_0000001.jpg").write_bytes(b"\0\5\26\7")
+    masks = isic_folder / "ISIC-2017_Training_Part1_GroundTruth"
+    (masks / "._ISIC_0000001_segmentation.png").write_bytes(b"\0\5\26\7")
+    assert verify(find_source(str(isic_folder))).problems == []
