@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 # No test reaches a model hub: weights come from the offline package or not at all.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A background job of a script ignores Ctrl-C, and so would everything that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

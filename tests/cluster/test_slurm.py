@@ -96,7 +96,7 @@ def test_the_job_starts_a_head_then_workers_then_the_search_and_leaves_nothing(e
         Path(f"{record}.go").touch()
     else:
         job.send_signal(signal.SIGTERM)  # Slurm's, to the script only
-    _, errors = job.communicate(timeout=60)
+    _, errors = job.communicate(timeout=300)
     assert job.returncode == (3 if ended_by == "itself" else 130), errors
     head, worker, search, *rest = commands(env)
     assert head.startswith(f"ray start --head --node-ip-address=127.0.0.1 --port={PORT}")

@@ -60,7 +60,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(isic_master, cache,
     process = start_search(cache, "--data", isic_master, "--study", study, *SMALL)
     done = wait_for_trials(study, 3, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 130, (output, errors)
     assert f"--study {study} --resume" in output.replace("\n", "") and "Traceback" not in errors
     assert done <= set(trial_ids(study))
@@ -191,7 +191,7 @@ def test_when_ray_itself_dies_or_is_stopped_the_study_goes_on_where_it_was(
     else:
         (killed,) = descendants(process.pid, f"/ray/core/src/ray/{stopped_by}")
         os.kill(killed, signal.SIGKILL)
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=400)
     assert process.returncode == (130 if stopped_by == "Ctrl-C" else 1)
     if stopped_by.startswith("raylet"):
         assert "Ray has died" in output and "--resume" in output

@@ -18,6 +18,7 @@ from masll import InputError, load_model, predict
 from masll.common.storage import any_path
 from masll.common.storage.s3 import file_system
 from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error
+from tests.tuning.searches import TENTHS
 from tuning import search, status
 from tuning.images import StudyImages, read_images, write_folds
 from tuning.study.folder import StudyFolder
@@ -78,13 +79,13 @@ class Machine:
 
 
 def wait_for_trials(study, count: int, process: subprocess.Popen) -> list[str]:
-    for _ in range(1200):
+    for _ in range(TENTHS):
         done = [path.stem for path in (study / "trials").glob("*.parquet")]
         if len(done) >= count:
             return done
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    raise AssertionError(f"no {count} trials in two minutes")
+    raise AssertionError(f"no {count} trials in ten minutes")
 
 
 @pytest.mark.soak
@@ -121,7 +122,7 @@ def test_a_study_on_s3_killed_and_resumed_elsewhere_ends_like_an_undisturbed_one
         os.kill(process.pid, signal.SIGCONT)
         output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    followed, errors = following.communicate(timeout=60)
+    followed, errors = following.communicate(timeout=300)
     assert following.returncode == 0, errors
     told = [line for line in followed.splitlines() if line.startswith(f"study {study}")]
     assert told[-1].endswith("; done")
