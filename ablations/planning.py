@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from ablations.differences import ALPHA
@@ -23,6 +22,7 @@ from ablations.statistics.planning import (
     images_for,
     seeds_for,
 )
+from masll.common.terminal import Terminal
 from masll.variants import REFERENCE, known_variants
 from tuning.study.arm import Arm
 from tuning.study.reader import read_rows, row_files
@@ -94,7 +94,7 @@ def print_planned(
     positives: int,
     images: int,
     seeds: int,
-    console: Console,
+    console: Terminal,
     study: Study | None = None,
 ) -> None:
     """`planned`, on a terminal.
@@ -111,7 +111,6 @@ def print_planned(
     console.print(
         f"\nA true difference in AUC that it finds four times in five, with {seeds} "
         f"seed{'s' * (seeds > 1)} and {images} test images, {positives} melanoma:",
-        highlight=False,
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in rows[0]:
@@ -119,7 +118,7 @@ def print_planned(
     for row in rows:
         table.add_row(*row.values())
     console.print(table)
-    console.print(assumptions_note(assumed, measured=found is not None), highlight=False)
+    console.print(assumptions_note(assumed, measured=found is not None))
 
 
 def planning_cells(table: pd.DataFrame) -> list[Cells]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
-from rich.console import Console
 
 from ablations.beside import Part, tables_beside
 from ablations.comparison import (
@@ -39,6 +38,7 @@ from masll.common.checks import check_choice
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
+from masll.common.terminal import Terminal
 
 FORMATS = ("md", "csv", "tex", "figures", "html")
 _OF_COMPARISONS = ("md", "csv", "tex")
@@ -126,14 +126,14 @@ def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part], margin:
     return "\n\n".join(parts) + "\n"
 
 
-def print_report(study: Study, console: Console, margin: float = MARGIN) -> None:
+def print_report(study: Study, console: Terminal, margin: float = MARGIN) -> None:
     """The table and what belongs to it, on a terminal."""
     table = ablation_table(study, margin)
     console.print(as_rich(table))
     for line in verdict(study, table, margin):
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
     for remark in remarks(study):
-        console.print(remark, highlight=False, markup=False)
+        console.print(remark)
 
 
 def write_comparison(
@@ -207,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     studies = [read_study(path, search_predictions=False) for path in options.studies]
-    console = Console()
+    console = Terminal()
     if len(studies) > 1:
         written = _compare(studies, options, console)
     else:
@@ -220,13 +220,12 @@ def main(arguments: list[str] | None = None) -> int:
         print_report(studies[0], console, options.margin)
     if written:
         wrote = f"wrote to {written[0].parent}: " + ", ".join(path.name for path in written)
-        # A path may hold brackets, which are no markup.
-        console.print(wrote, highlight=False, markup=False, soft_wrap=True)
+        console.print(wrote, soft_wrap=True)
     return 0
 
 
 def _compare(
-    studies: Sequence[Study], options: argparse.Namespace, console: Console
+    studies: Sequence[Study], options: argparse.Namespace, console: Terminal
 ) -> list[AnyPath]:
     if options.prevalence is not None:
         raise InputError("--prevalence belongs to the report of one study; leave it out")
@@ -239,7 +238,7 @@ def _compare(
     tested = between_studies(studies)
     if not tested.empty:
         console.print(stacked_panels([between_cells(tested)]))
-    console.print(note(studies), highlight=False, markup=False)
+    console.print(note(studies))
     return written
 
 

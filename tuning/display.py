@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from masll.common.escaping import for_terminal
+from masll.common.terminal import Terminal
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.study.rows import TrialRow
 from tuning.study.trial import Stage, Status, TrialResult
@@ -21,7 +21,7 @@ from tuning.study.trial import Stage, Status, TrialResult
 class StudyDisplay:
     """The state of a study, arm by arm, and a guess at the time left."""
 
-    def __init__(self, plan: StudyPlan, slots: int, console: Console) -> None:
+    def __init__(self, plan: StudyPlan, slots: int, console: Terminal) -> None:
         self.plan = plan
         self.slots = slots  # that the study may have; a cluster may have to grow to them
         self.available = slots
@@ -54,9 +54,6 @@ class StudyDisplay:
         """Print a line, with the time, above the live table where there is one."""
         self.console.print(
             f"{datetime.datetime.now():%H:%M:%S}  {for_terminal(line)}",
-            highlight=False,
-            markup=False,
-            emoji=False,
             soft_wrap=True,
         )
 

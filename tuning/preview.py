@@ -5,10 +5,10 @@ import math
 from collections.abc import Mapping
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 
 from masll.common.errors import InputError
+from masll.common.terminal import Terminal
 from masll.data.store import ImageStore
 from masll.model import find_weights
 from masll.variants import PLAIN
@@ -27,7 +27,7 @@ def print_plan(
     options: SearchOptions,
     store: ImageStore,
     images: StudyImages,
-    console: Console,
+    console: Terminal,
 ) -> None:
     """What a study would do, and how long it would take where that can be measured here."""
     slots, here = _slots(options)
@@ -51,13 +51,13 @@ def print_plan(
         seconds = duration(measured[arm.arm][Stage.SEARCH]) if here else "?"
         table.add_row(str(arm.arm), str(arm.trials), str(arm.seeds), seconds, searched)
     console.print(f"{counts(plan)}, at most {options.epochs} epochs each; {slots}", soft_wrap=True)
-    console.print(f"each trial: {_alike(plan, options)}", highlight=False)
+    console.print(f"each trial: {_alike(plan, options)}")
     console.print(table)
     if images.left_out:
         console.print(f"{len(images.left_out)} images left out: the same lesion comes again later")
     for line in missing_weights(options):
-        console.print(line, highlight=False, soft_wrap=True)
-    console.print(_time(plan, options, slots, measured), highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
+    console.print(_time(plan, options, slots, measured), soft_wrap=True)
 
 
 def _alike(plan: StudyPlan, options: SearchOptions) -> str:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from masll.common.command import Parser, python_command, run
+from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
 from masll.common.options import add_options
 from masll.common.storage import any_path
+from masll.common.terminal import Terminal
 from masll.data.prepare import prepare
 from masll.data.store import ImageStore
 from masll.data.synthetic_source import WORDS as SYNTHETIC
@@ -83,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     ask = _resumed_question if resume else _new_question
     question = ask(chosen, here=not dry_run)
     options = question.options
-    console = Console()
+    console = Terminal()
     if dry_run:
         from tuning.preview import print_plan  # imports PyTorch
 
@@ -98,14 +97,14 @@ def main(arguments: list[str] | None = None) -> int:
     if outcome.unwritable is not None:
         print(
             f"error: {outcome.unwritable}; everything finished is kept: make room, then go on: "
-            f"{python_command()} -m tuning.search --study {question.folder} --resume",
+            + _to_resume(question.folder),
             file=sys.stderr,
         )
         return 1
     if outcome.hopeless is not None:
         print(
             f"error: every trial crashed before its first epoch: {outcome.hopeless}; mend that, "
-            f"then go on: {python_command()} -m tuning.search --study {question.folder} --resume",
+            "then go on: " + _to_resume(question.folder),
             file=sys.stderr,
         )
         return 1
@@ -113,8 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(
             f"{'Ray has died' if outcome.ray_died else 'stopped'}; everything finished is kept, "
             "and what was running goes on after its last checkpoint with:\n"
-            f"  {python_command()} -m tuning.search --study {question.folder} --resume",
-            highlight=False,
+            f"  {_to_resume(question.folder)}",
             soft_wrap=True,
         )
         return 1 if outcome.ray_died else 130
@@ -183,7 +181,7 @@ def _folder(name: str) -> StudyFolder:
     return StudyFolder(any_path(name))
 
 
-def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
+def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
     """Run what is left of the plan, with its progress on the console."""
     set_switches()
     from tuning import engine, in_process  # seconds to import, and Ray reads the switches then
@@ -203,7 +201,7 @@ def _train(plan: StudyPlan, question: _Question, console: Console) -> Outcome:
         for name, part in options.parts.items():
             folder.part(name).write_whole(part.source)
         spec.write(folder)  # from here on there is a study
-        console.print(f"study {folder}: {counts(plan)}; {slots}", highlight=False, soft_wrap=True)
+        console.print(f"study {folder}: {counts(plan)}; {slots}", soft_wrap=True)
         job = Job(
             store=str(question.store.folder.resolve()),
             node_id=None if options.in_process else ray_node_id(),
@@ -268,7 +266,7 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
     return chosen
 
 
-def _print_what_it_will_see(question: _Question, console: Console, *, resume: bool) -> None:
+def _print_what_it_will_see(question: _Question, console: Terminal, *, resume: bool) -> None:
     """By the number of test images, and by what the search has shown of a study that goes on."""
     from ablations.planning import print_planned
     from ablations.rows import read_study
@@ -279,7 +277,12 @@ def _print_what_it_will_see(question: _Question, console: Console, *, resume: bo
     print_planned(question.spec.arms, sum(labels), len(labels), options.seeds, console, study)
 
 
-def _report(plan: StudyPlan, folder: StudyFolder, console: Console) -> int:
+def _to_resume(folder: StudyFolder) -> str:
+    """The command that goes on with a study."""
+    return command_line("tuning.search", "--study", folder, "--resume")
+
+
+def _report(plan: StudyPlan, folder: StudyFolder, console: Terminal) -> int:
     """The last screen: the ablation table, and where everything lies."""
     from ablations.report import print_report, write_report
     from ablations.rows import read_study
@@ -289,14 +292,13 @@ def _report(plan: StudyPlan, folder: StudyFolder, console: Console) -> int:
     print_report(study, console)
     run = read_spec(folder).runs[-1]
     for place in run.left_out:
-        console.print(f"broken  {place}: no trial came to its first epoch there", highlight=False)
+        console.print(f"broken  {place}: no trial came to its first epoch there")
     console.print(
         f"slots   busy for {run.busy:.0%} of {duration(run.seconds)}\n"
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
         f"models  {folder}/models\n"
         f"report  {folder}/report; figures and a page:\n"
-        f"        {python_command()} -m ablations.report {folder}",
-        highlight=False,
+        f"        {command_line('ablations.report', folder)}",
         soft_wrap=True,
     )
     failed = [

@@ -3,7 +3,7 @@
 import datetime
 import time
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -11,6 +11,7 @@ from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.escaping import for_terminal
 from masll.common.storage import any_path
+from masll.common.terminal import Terminal
 from tuning.display import StudyDisplay, duration
 from tuning.quiet import quiet_optuna
 from tuning.restore import load_plan
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     path = any_path(options.study)
     path.check_reachable()
     view = StatusView(StudyFolder(path))
-    console = Console()
+    console = Terminal()
     if not options.follow:
         console.print(view.look(console), crop=False)
     elif console.is_terminal:
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _print_changes(view: "StatusView", console: Console) -> None:
+def _print_changes(view: "StatusView", console: Terminal) -> None:
     """Into a file or a pipe, whenever a trial has ended."""
     shown = -1
     while True:
@@ -87,7 +88,7 @@ class StatusView:
         self.held: str | None = None
         self.ended = 0
 
-    def look(self, console: Console) -> RenderableType:
+    def look(self, console: Terminal) -> RenderableType:
         """Arms, what runs now, and time spent.
 
         Raises:
@@ -98,7 +99,7 @@ class StatusView:
         except OSError as error:
             raise InputError(f"cannot read the study {self.folder}: {error.strerror}") from error
 
-    def _look(self, console: Console) -> RenderableType:
+    def _look(self, console: Terminal) -> RenderableType:
         spec = read_spec(self.folder)
         options = resumed_options(spec, {})
         self.held = holder(self.folder)  # before the rows, or the last ones might be missed

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import io
 import os
+import shlex
 import shutil
 import sys
 import warnings
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 from masll.common.checks import suggestion
 from masll.common.errors import DISK_TAKES_NO_MORE, InputError
+from masll.common.escaping import for_terminal
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,6 +67,15 @@ def need_extra(extra: str, *modules: str) -> None:
         sys.exit(2)
 
 
+def command_line(module: str, *words: object) -> str:
+    """What a person types to run a module of ours, quoted for a shell.
+
+    >>> command_line("tuning.status", "my studies/paper").partition(" -m ")[2]
+    "tuning.status 'my studies/paper'"
+    """
+    return f"{shlex.quote(python_command())} -m {module} {shlex.join(map(str, words))}"
+
+
 def python_command() -> str:
     """What a person types for this interpreter: `python`, or its path where that is another one."""
     here = Path(sys.executable).absolute()
@@ -85,7 +96,7 @@ def run(main: Callable[[list[str] | None], int]) -> NoReturn:
         status = main(None)
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {for_terminal(str(error))}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -98,6 +109,6 @@ def run(main: Callable[[list[str] | None], int]) -> NoReturn:
             raise
         where = error.filename or "a file"
         reason = f"cannot write {where}: {error.strerror}; make room, or name another folder"
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {for_terminal(reason)}", file=sys.stderr)
         status = 2
     sys.exit(status)

@@ -2,10 +2,12 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from masll.common.errors import InputError
 
@@ -59,12 +61,35 @@ def short_temporary_folder() -> str | None:
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: Callable[[], None] | None) -> Iterator[None]:
-    """Hold a lock that other processes wait for, and that ends with this process at the latest."""
-    with path.open("w") as file:
+    """Hold a lock that other processes wait for, and that ends with this process at the latest.
+
+    Where the file system of `path` has no locks, as some of networks have none, the lock is a file
+    among the temporary ones: it holds for this machine.
+    """
+    with contextlib.ExitStack() as files:
+        file = files.enter_context(path.open("w"))
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            is_free = _lock(file)
+        except OSError:
+            name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+            beside = Path(tempfile.gettempdir(), f"masll-{os.getuid()}-{name}.lock")
+            file = files.enter_context(beside.open("w"))
+            is_free = _lock(file)
+        if not is_free:
             if waiting is not None:
                 waiting()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether the lock on an open file was free, and now is ours.
+
+    Raises:
+        OSError: its file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from masll.common.command import Parser, run
+from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
 from masll.common.progress import progress_bar
@@ -161,7 +161,7 @@ def _synthesize(options: SynthesizeOptions) -> int:
 
     with progress_bar("drawing lesions") as progress:
         synthesize_folder(options.out, options.images, options.size, options.seed, progress)
-    command = f"python -m masll.data verify --data {options.out}"
+    command = command_line("masll.data", "verify", "--data", options.out)
     print(f"{options.out}: {options.images} lesions; try: {command}")
     return 0
 

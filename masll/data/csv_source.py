@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from masll.common.checks import suggestion
-from masll.data.files import digest_of, inspect, label_of, read_picture, read_table, stamp
+from masll.data.files import digest_of, inspect, is_there, label_of, read_picture, read_table, stamp
 from masll.data.types import SPLITS, Picture, Problem, Record
 
 
@@ -41,12 +41,12 @@ class CsvSource:
                 self.problems.append(Problem("malformed", f"{where}: {error}"))
                 continue
             for path in (self.image_path(record), mask):
-                if path is not None and not path.is_file():
+                if path is not None and not is_there(path):
                     text = f"{where}: there is no {path}; put it in place, or use --partial"
                     self.problems.append(Problem("missing", text))
-            if self.image_path(record).is_file():
+            if is_there(self.image_path(record)):
                 self.records.append(record)
-                if mask is not None and mask.is_file():
+                if mask is not None and is_there(mask):
                     self._masks[record.image_id] = mask
         self.records.sort(key=lambda record: SPLITS.index(record.split))  # stable
 

@@ -129,6 +129,14 @@ def inspect(image_path: Path, mask_path: Path | None) -> Iterator[Problem]:
         yield Problem("suspect", f"{path} is {'full' if of_lesion.any() else 'empty'}")
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; no file has a name that the system does not take."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def stamp(path: Path | None) -> tuple[int, int] | None:
     """Size and time of change of a file, which tell a changed one; None where there is none."""
     if path is None:

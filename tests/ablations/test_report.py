@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
-from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from ablations.report import main, print_report, write_report
@@ -21,6 +20,7 @@ from ablations.summary import write_page
 from ablations.tables import ablation_table, as_markdown
 from masll.common.errors import InputError
 from masll.common.storage import any_path
+from masll.common.terminal import Terminal
 from masll.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def test_brackets_in_a_path_are_printed_as_they_are(
 def test_every_cell_stays_whole_on_a_terminal_of_80_columns(build: "StudyBuilder") -> None:
     arms = [(variant, "efficientnet_lite0") for variant in VARIANTS]
     study = read_study(build.whole(arms=arms).path)
-    console = Console(width=80, file=io.StringIO())
+    console = Terminal(width=80, file=io.StringIO())
     print_report(study, console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, printed.splitlines())) <= 80

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score, roc_curve
 
 from ablations.formats import as_csv, latex, markdown
@@ -21,6 +20,7 @@ from ablations.tables import (
     as_rich,
     seed_scores,
 )
+from masll.common.terminal import Terminal
 from masll.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def test_markdown_and_terminal_show_the_same_cells(build: "StudyBuilder") -> Non
     auc = f"{first['auc_mean']:.3f} ± {first['auc_sd']:.3f}"
     of_auc = f"({first['auc_low']:.3f} to {first['auc_high']:.3f})"
     assert lines[2][:3] == [first["arm"], "2", f"{auc} {of_auc}"]
-    console = Console(width=300, file=io.StringIO())
+    console = Terminal(width=300, file=io.StringIO())
     console.print(as_rich(table))
     printed = console.file.getvalue().split()  # type: ignore[attr-defined]
     for line in [lines[0], *lines[2:]]:

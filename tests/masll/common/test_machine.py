@@ -1,13 +1,17 @@
 """This machine as a container, macOS or a batch system shows it."""
 
+import errno
+import fcntl
 import os
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from masll.common import machine
 from masll.common.errors import InputError
-from masll.common.machine import cpu_quota, default_cache, usable_cores
+from masll.common.machine import cpu_quota, default_cache, locked, usable_cores
 
 
 def groups(folder: Path, **files: str) -> Path:
@@ -63,3 +67,30 @@ def test_a_long_temporary_folder_is_no_place_for_sockets(monkeypatch):
     short = Path(machine.short_temporary_folder())
     assert short.is_dir() and len(str(short)) < 30
     short.rmdir()
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_a_second_holder_waits_where_the_file_system_has_locks_and_where_not(
+    monkeypatch, tmp_path, has_locks
+):
+    real, order, free = fcntl.flock, [], threading.Event()
+
+    def flock(file, how):
+        if not has_locks and Path(file.name).parent == tmp_path / "cache":
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(file, how)
+
+    def second() -> None:
+        with locked(tmp_path / "cache" / ".lock", lambda: (order.append("waits"), free.set())):
+            order.append("second")
+
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with locked(tmp_path / "cache" / ".lock", None):
+        waiter = threading.Thread(target=second)
+        waiter.start()
+        assert free.wait(60)
+        order.append("first")
+    waiter.join(60)
+    assert order == ["waits", "first", "second"]
