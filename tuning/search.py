@@ -95,30 +95,31 @@ def main(arguments: list[str] | None = None) -> int:
         plan = question.plan(**of_resume)
         forget_ended(question.folder, plan)
         outcome = _train(plan, question, console)
-    if outcome.unwritable is not None:
-        print(
-            f"error: {outcome.unwritable}; everything finished is kept: make room, then go on: "
-            f"{python_command()} -m tuning.search --study {question.folder} --resume",
-            file=sys.stderr,
-        )
-        return 1
-    if outcome.hopeless is not None:
-        print(
-            f"error: every trial crashed before its first epoch: {outcome.hopeless}; mend that, "
-            f"then go on: {python_command()} -m tuning.search --study {question.folder} --resume",
-            file=sys.stderr,
-        )
+    resumed = f"{python_command()} -m tuning.search --study {question.folder} --resume"
+    if (error := _error(outcome, plan)) is not None:
+        print(f"error: {error}, then go on: {resumed}", file=sys.stderr)
         return 1
     if not plan.done:
         console.print(
             f"{'Ray has died' if outcome.ray_died else 'stopped'}; everything finished is kept, "
             "and what was running goes on after its last checkpoint with:\n"
-            f"  {python_command()} -m tuning.search --study {question.folder} --resume",
+            f"  {resumed}",
             highlight=False,
             soft_wrap=True,
         )
         return 1 if outcome.ray_died else 130
     return _report(plan, question.folder, console)
+
+
+def _error(outcome: Outcome, plan: StudyPlan) -> str | None:
+    """What ended a run before its plan was done, and what to do; None if nothing has."""
+    if outcome.unwritable is not None:
+        return f"{outcome.unwritable}; everything finished is kept: make room"
+    if outcome.hopeless is not None:
+        return f"every trial crashed before its first epoch: {outcome.hopeless}; mend that"
+    if outcome.failure is not None and not plan.done:
+        return f"Ray Tune ended the run: {outcome.failure}; everything finished is kept: mend that"
+    return None
 
 
 @dataclass(frozen=True)
