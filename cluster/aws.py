@@ -1,11 +1,13 @@
 """What config.yaml needs in an AWS account before `ray up`, and what is left after `ray down`.
 
-`create` makes a bucket, a launch template with the pinned image, and two roles that may do no more
-than their nodes need; `check` lists everything of this cluster that still costs money; `delete`
-removes what `create` and Ray have made, but the bucket. Region and bucket stand in config.yaml.
+`create` makes a bucket, a launch template with the pinned image, two roles that may do no more than
+their nodes need, and a security group that lets in your addresses alone; `check` lists everything
+of this cluster that still costs money; `delete` removes what `create` and Ray have made, but the
+bucket. Region, addresses and bucket stand in config.yaml.
 """
 
 import contextlib
+import ipaddress
 import json
 import re
 import time
@@ -39,12 +41,18 @@ class Account:
         self.cluster = config["cluster_name"]
         self.region = config["provider"]["region"]
         self.bucket = _bucket(config)
+        self.config = config
         session = boto3.Session(region_name=self.region)
         self.ec2, self.iam, self.s3 = (session.client(name) for name in ("ec2", "iam", "s3"))
         self.account = session.client("sts").get_caller_identity()["Account"]
 
     def create(self, image: str = IMAGE) -> Iterator[str]:
-        """Make what is missing, and say what there is; a second time makes nothing."""
+        """Make what is missing, and say what there is; a second time makes nothing.
+
+        Raises:
+            InputError: config.yaml names no addresses to let in, or the image is not there.
+        """
+        ranges = _ssh_ranges(self.config)
         location = {} if self.region == "us-east-1" else {"LocationConstraint": self.region}
         settings = {"CreateBucketConfiguration": location} if location else {}
         with _already("BucketAlreadyOwnedByYou"):
@@ -70,6 +78,9 @@ class Account:
             with _already("LimitExceeded"):  # a profile holds one role, and has this one
                 self.iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
             yield f"instance profile {role}"
+        for vpc in self.ec2.describe_vpcs()["Vpcs"]:  # Ray chooses one by its subnets
+            self._make_group(vpc["VpcId"], ranges)
+            yield f"security group   {NAME} in {vpc['VpcId']}: port 22 from {', '.join(ranges)}"
         # An account's first spot request needs this role, which AWS makes by itself only when asked
         # through its console.
         with _already("InvalidInput", "EntityAlreadyExists"):
@@ -136,6 +147,33 @@ class Account:
             LaunchTemplateName=NAME, Versions=["$Default"]
         )
         return versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"]
+
+    def _make_group(self, vpc: str, ranges: list[str]) -> None:
+        """A group whose members reach each other, with port 22 open to the ranges alone."""
+        wanted = _filters({"group-name": NAME, "vpc-id": vpc})
+        if not (found := self.ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]):
+            self.ec2.create_security_group(
+                GroupName=NAME, Description="Nodes of MASLL Lab's cluster", VpcId=vpc
+            )
+            found = self.ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
+        group, rules = found[0]["GroupId"], found[0]["IpPermissions"]
+        ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+        there = {
+            each["CidrIp"]
+            for rule in rules
+            if ssh.items() <= rule.items()
+            for each in rule["IpRanges"]
+        }
+        change = {"GroupId": group}
+        if other := sorted(there - set(ranges)):
+            old = {**ssh, "IpRanges": [{"CidrIp": each} for each in other]}
+            self.ec2.revoke_security_group_ingress(**change, IpPermissions=[old])
+        if missing := sorted(set(ranges) - there):
+            new = {**ssh, "IpRanges": [{"CidrIp": each} for each in missing]}
+            self.ec2.authorize_security_group_ingress(**change, IpPermissions=[new])
+        if not any(rule["UserIdGroupPairs"] for rule in rules):
+            members = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
+            self.ec2.authorize_security_group_ingress(**change, IpPermissions=[members])
 
     def _delete_group(self, group: str) -> None:
         for _ in range(30):  # AWS holds on to it for a while after its last node has gone
@@ -224,6 +262,19 @@ def _bucket(config: dict[str, Any]) -> str:
         if found := re.search(r"BUCKET=s3://([a-z0-9.-]+)(?= )", command):
             return found[1]
     raise InputError(f"{CONFIG} names no bucket; put yours in the place of s3://masll-CHANGE-ME")
+
+
+def _ssh_ranges(config: dict[str, Any]) -> list[str]:
+    """The addresses that config.yaml lets in on port 22."""
+    rules = config["provider"]["security_group"]["IpPermissions"]
+    named = [each["CidrIp"] for rule in rules for each in rule["IpRanges"]]
+    try:
+        return [str(ipaddress.IPv4Network(each, strict=False)) for each in named or [""]]
+    except ValueError as error:
+        raise InputError(
+            f"{CONFIG} names no addresses that may reach port 22: {error}; put yours in the place "
+            "of YOUR-ADDRESS/32, such as 203.0.113.7/32"
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> int:

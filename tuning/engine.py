@@ -9,8 +9,10 @@ import contextlib
 import logging
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -99,7 +101,7 @@ def run(ledger: Ledger, job: Job, *, worker: type[tune.Trainable] = TrialWorker)
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([{"CPU": slots.cpus, "GPU": config["gpus"]}])
 
-    died = False
+    died, failure = False, None
     with tempfile.TemporaryDirectory(prefix="masll-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(worker, resources),
@@ -124,11 +126,28 @@ def run(ledger: Ledger, job: Job, *, worker: type[tune.Trainable] = TrialWorker)
             died = True
         except _HopelessError:
             pass
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # whatever it is, the rows are on disk
+            failure = _in_one_line(error)
     available = watch.slot_seconds()
     busy = min(1.0, ledger.busy_seconds / available) if available else 0.0
     return Outcome(
-        busy, died, ledger.hopeless, tuple(sorted(ledger.places.left_out)), ledger.unwritable
+        busy,
+        ray_died=died,
+        hopeless=ledger.hopeless,
+        left_out=tuple(sorted(ledger.places.left_out)),
+        unwritable=ledger.unwritable,
+        failure=failure,
     )
+
+
+def _in_one_line(error: Exception) -> str:
+    """What an exception says, and where it comes from."""
+    text = str(error).strip().partition("\n")[0]
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"{type(error).__name__}{text and ': '}{text} ({where})"
 
 
 def _machines(nodes: list[dict[str, Any]]) -> list[Machine]:

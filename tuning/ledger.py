@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
     hopeless: str | None = None  # the error that every trial ended with before its first epoch
     left_out: tuple[str, ...] = ()  # places that were broken, by name
     unwritable: str | None = None  # why the study's folder took no more
+    failure: str | None = None  # what the engine ended the run with, in one line
 
 
 @dataclass

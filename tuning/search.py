@@ -12,6 +12,7 @@ from typing import Any
 
 from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
+from masll.common.escaping import for_terminal
 from masll.common.options import add_options
 from masll.common.storage import any_path
 from masll.common.terminal import Terminal
@@ -94,29 +95,30 @@ def main(arguments: list[str] | None = None) -> int:
         plan = question.plan(**of_resume)
         forget_ended(question.folder, plan)
         outcome = _train(plan, question, console)
-    if outcome.unwritable is not None:
-        print(
-            f"error: {outcome.unwritable}; everything finished is kept: make room, then go on: "
-            + _to_resume(question.folder),
-            file=sys.stderr,
-        )
-        return 1
-    if outcome.hopeless is not None:
-        print(
-            f"error: every trial crashed before its first epoch: {outcome.hopeless}; mend that, "
-            "then go on: " + _to_resume(question.folder),
-            file=sys.stderr,
-        )
+    resumed = command_line("tuning.search", "--study", question.folder, "--resume")
+    if (error := _error(outcome, plan)) is not None:
+        print(f"error: {for_terminal(error)}, then go on: {resumed}", file=sys.stderr)
         return 1
     if not plan.done:
         console.print(
             f"{'Ray has died' if outcome.ray_died else 'stopped'}; everything finished is kept, "
             "and what was running goes on after its last checkpoint with:\n"
-            f"  {_to_resume(question.folder)}",
+            f"  {resumed}",
             soft_wrap=True,
         )
         return 1 if outcome.ray_died else 130
     return _report(plan, question.folder, console)
+
+
+def _error(outcome: Outcome, plan: StudyPlan) -> str | None:
+    """What ended a run before its plan was done, and what to do; None if nothing has."""
+    if outcome.unwritable is not None:
+        return f"{outcome.unwritable}; everything finished is kept: make room"
+    if outcome.hopeless is not None:
+        return f"every trial crashed before its first epoch: {outcome.hopeless}; mend that"
+    if outcome.failure is not None and not plan.done:
+        return f"Ray Tune ended the run: {outcome.failure}; everything finished is kept: mend that"
+    return None
 
 
 @dataclass(frozen=True)
@@ -275,11 +277,6 @@ def _print_what_it_will_see(question: _Question, console: Terminal, *, resume: b
     options = question.options
     study = read_study(question.folder.path, search_predictions=False) if resume else None
     print_planned(question.spec.arms, sum(labels), len(labels), options.seeds, console, study)
-
-
-def _to_resume(folder: StudyFolder) -> str:
-    """The command that goes on with a study."""
-    return command_line("tuning.search", "--study", folder, "--resume")
 
 
 def _report(plan: StudyPlan, folder: StudyFolder, console: Terminal) -> int:

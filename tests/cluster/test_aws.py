@@ -24,6 +24,7 @@ CONFIG = ROOT / "cluster" / "config.yaml"
 HERE = Path(__file__).parent
 IMAGE = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20260721"
 BUCKET = "lesions-of-a-test"
+ADDRESS = "203.0.113.7/32"
 
 
 class Aws:
@@ -51,9 +52,10 @@ class Aws:
             "AWS_SECRET_ACCESS_KEY": "test",
         }
         self.endpoint = endpoint
-        # The one thing that a user must edit: config.yaml names no bucket of anybody's.
+        # What a user must edit: config.yaml names no bucket and no address of anybody's.
         self.config = folder / "config.yaml"
-        self.config.write_text(CONFIG.read_text().replace("masll-CHANGE-ME", BUCKET))
+        text = CONFIG.read_text().replace("masll-CHANGE-ME", BUCKET)
+        self.config.write_text(text.replace("YOUR-ADDRESS/32", ADDRESS))
 
     def client(self, service: str, region: str = "us-east-1"):
         return boto3.client(
@@ -166,19 +168,51 @@ def test_the_head_is_what_the_file_says(up):
 
 
 @pytest.mark.soak
-def test_only_ssh_is_open_to_the_world(up):
+def test_only_ssh_is_open_and_only_to_the_addresses_of_the_file(up):
     (head,) = up.nodes()
     ids = [group["GroupId"] for group in head["SecurityGroups"]]
     (group,) = up.client("ec2").describe_security_groups(GroupIds=ids)["SecurityGroups"]
-    open_to_the_world, among_members = [], []
-    for rule in group["IpPermissions"]:
-        if rule["IpRanges"] or rule["Ipv6Ranges"] or rule["PrefixListIds"]:
-            open_to_the_world.append((rule["IpProtocol"], rule["FromPort"], rule["ToPort"]))
-        among_members += [pair["GroupId"] for pair in rule["UserIdGroupPairs"]]
-    assert open_to_the_world == [("tcp", 22, 22)]
-    assert among_members == ids
+    assert opened(group) == [("tcp", 22, 22, ADDRESS)]
+    assert members(group) == ids
     start = next(command for command in up.typed() if "ray start" in command)
     assert "--dashboard-host=127.0.0.1" in start
+
+
+def opened(group: dict) -> list[tuple]:
+    """What a security group lets in from outside: protocol, first and last port, addresses."""
+    return [
+        (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], *each.values())
+        for rule in group["IpPermissions"]
+        for each in rule["IpRanges"] + rule["Ipv6Ranges"] + rule["PrefixListIds"]
+    ]
+
+
+def members(group: dict) -> list[str]:
+    pairs = [pair for rule in group["IpPermissions"] for pair in rule["UserIdGroupPairs"]]
+    return [pair["GroupId"] for pair in pairs]
+
+
+@pytest.mark.slow
+def test_another_address_takes_the_place_of_the_first_also_in_a_group_open_to_the_world(
+    endpoint, tmp_path
+):
+    aws = Aws(tmp_path, endpoint)
+    region = "eu-west-3"
+    text = aws.config.read_text().replace("us-east-1", region)
+    text = text.replace(BUCKET, f"{BUCKET}-{region}")
+    ec2 = aws.client("ec2", region)
+    group_id = ec2.create_security_group(GroupName="masll-lab", Description="by Ray")["GroupId"]
+    world = [{"CidrIp": "0.0.0.0/0"}]
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": world}
+    ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[rule])
+    for address in (ADDRESS, ADDRESS, "198.51.100.0/24"):
+        aws.config.write_text(text.replace(ADDRESS, address))
+        created = aws.setup("create")
+        assert created.returncode == 0, created.stderr
+        assert f"port 22 from {address}" in created.stdout
+        (group,) = ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+        assert opened(group) == [("tcp", 22, 22, address)] and members(group) == [group_id]
+    assert aws.setup("delete").returncode == 0
 
 
 @pytest.mark.soak
@@ -282,5 +316,11 @@ def test_a_bucket_or_an_image_that_is_not_there_is_one_line(endpoint, tmp_path):
     aws = Aws(tmp_path, endpoint)
     none = aws.setup("create", "--config", CONFIG)
     assert none.returncode == 2 and "names no bucket" in none.stderr
+    edited = aws.config.read_text()
+    aws.config.write_text(edited.replace(ADDRESS, "YOUR-ADDRESS/32"))
+    none = aws.setup("create")
+    assert none.returncode == 2 and "names no addresses that may reach port 22" in none.stderr
+    assert none.stderr.count("\n") == 1
+    aws.config.write_text(edited)
     other = aws.setup("create", "--image", IMAGE[:-8] + "20990101")
     assert other.returncode == 2 and f"there is --image '{IMAGE}'" in other.stderr
