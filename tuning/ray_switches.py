@@ -1,10 +1,6 @@
 """Switches of Ray that it reads from the environment as it is imported; commands set them."""
 
-import atexit
 import os
-import shutil
-
-from masll.common.machine import short_temporary_folder
 
 _SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
@@ -20,6 +16,3 @@ def set_switches() -> None:
     """Set what the user has not set; to be called before Ray is imported."""
     for name, value in _SWITCHES.items():
         os.environ.setdefault(name, value)
-    if "RAY_TMPDIR" not in os.environ and (folder := short_temporary_folder()):
-        os.environ["RAY_TMPDIR"] = folder  # its sockets' paths would be too long
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)

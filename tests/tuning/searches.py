@@ -86,13 +86,13 @@ LONG = [
 
 def wait_for_epochs(study: Path, epochs: int, process: subprocess.Popen) -> list[str]:
     """Wait until every slot runs a trial that has done so many epochs, and name these."""
-    for _ in range(1200):
+    for _ in range(6000):
         begun = [one for one in unfinished(study) if one.epochs >= epochs]
         if len(begun) == 2:
             return [one.trial.trial_id for one in begun]
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    raise AssertionError("no two trials at work within a minute")
+    raise AssertionError("no two trials at work within five minutes")
 
 
 def descendants(pid: int, *names: str) -> list[int]:
