@@ -7,6 +7,7 @@ the rows of whatever has ended written.
 
 import contextlib
 import logging
+import os
 import tempfile
 import time
 import traceback
@@ -24,9 +25,10 @@ from masll.common.errors import InputError
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions
 from tuning.packing import measure_packing, wait_for_gpu
-from tuning.ray_folder import ray_folder
+from tuning.ray_folder import end_processes, ray_folder
 from tuning.ray_internals import (
     error_of,
+    patient_start,
     pending_trial,
     quiet_tune,
     survive_lost_workers,
@@ -60,7 +62,8 @@ def ray_session(options: SearchOptions) -> Iterator[Path]:
     """
     with ray_folder() as folder, contextlib.ExitStack() as stack:
         stack.callback(ray.shutdown)
-        _start(options, folder)
+        with patient_start():
+            _start(options, folder)
         yield folder
 
 
@@ -84,7 +87,22 @@ def _start(options: SearchOptions, folder: Path) -> None:
             "_temp_dir": str(folder),
             **quiet,
         }
+        try:
+            ray.init(**settings)
+        except Exception:  # of no kind of its own where Ray has waited too long
+            ray.shutdown()
+            end_processes(folder)
+            _start_again(settings, machine.cpus)
+
+
+def _start_again(settings: dict[str, Any], cores: int) -> None:
+    try:
         ray.init(**settings)
+    except Exception as error:
+        raise InputError(
+            f"Ray did not start, tried twice: {_in_one_line(error)}; the machine's load is "
+            f"{os.getloadavg()[0]:.0f} on {cores} cores: try again when other work has ended"
+        ) from error
 
 
 def choose_slots(options: SearchOptions, arms: Sequence[Arm], say: Callable[[str], None]) -> Slots:

@@ -3,11 +3,15 @@
 tests/tuning/test_ray_internals.py fails when one of these changes.
 """
 
+import contextlib
 import logging
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
+from ray._private import services
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
@@ -15,6 +19,7 @@ from masll.common.errors import DISK_TAKES_NO_MORE
 from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
 
+_LONGEST_START = 90.0  # seconds
 _tune_failed = RayActorManager._actor_task_failed
 # Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
 # closed before Ray knows of the machine's death. The exceptions carry nothing else that says so.
@@ -48,6 +53,28 @@ def survive_lost_workers() -> None:
         _tune_failed(self, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = failed
+
+
+@contextlib.contextmanager
+def patient_start() -> Iterator[None]:
+    """Let Ray wait for its own processes for longer than the 30 s that it gives a busy machine."""
+    look_once = services.get_node
+
+    def look(*arguments: Any) -> Any:
+        ends = time.monotonic() + _LONGEST_START
+        while True:
+            try:
+                return look_once(*arguments)
+            except RuntimeError:  # it is not there yet
+                if time.monotonic() > ends:
+                    raise
+            time.sleep(0.5)
+
+    services.get_node = look
+    try:
+        yield
+    finally:
+        services.get_node = look_once
 
 
 def quiet_tune() -> None:

@@ -1,9 +1,14 @@
 """Ray's bad days, played: what the screen says of them."""
 
 import contextlib
+import re
 
+import pytest
+
+from masll.common.errors import InputError
 from tests.tuning.searches import SMALL
 from tuning import engine, search, trainable
+from tuning.options import resolve
 from tuning.slots import Slots
 
 
@@ -42,3 +47,49 @@ def test_a_failure_of_tune_is_one_line_that_says_how_to_go_on(
     assert "test_engine.py, line" in line and f"--study {study} --resume" in line
     assert "Traceback" not in errors and "200 lines" not in errors
     assert (study / "spec.json").exists()
+
+
+class Starts:
+    """In the place of `ray.init`: it fails so many times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.settings = failures, []
+
+    def __call__(self, **settings) -> None:
+        self.settings.append(settings)
+        if len(self.settings) <= self.failures:
+            raise Exception("The current node timed out during startup.\nand more")
+
+
+@pytest.fixture
+def starts(monkeypatch, tmp_path):
+    """Says how often Ray fails to start; no Ray is started."""
+
+    def play(failures: int) -> Starts:
+        init = Starts(failures)
+        monkeypatch.setattr(engine.ray, "init", init)
+        monkeypatch.setattr(engine.ray, "shutdown", lambda: None)
+        monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+        return init
+
+    return play
+
+
+def test_a_ray_that_starts_too_slowly_is_started_once_more(starts, tmp_path):
+    init = starts(failures=1)
+    with engine.ray_session(resolve({})) as folder:
+        assert len(init.settings) == 2 and init.settings[0] == init.settings[1]
+        assert folder.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ray_that_never_starts_is_one_line_with_the_load_and_what_to_do(starts, tmp_path):
+    init = starts(failures=2)
+    with pytest.raises(InputError) as caught, engine.ray_session(resolve({})):
+        pass
+    assert re.fullmatch(
+        r"Ray did not start, tried twice: Exception: The current node timed out during startup\. "
+        r"\(test_engine\.py, line \d+\); the machine's load is \d+ on \d+ cores: try again .*",
+        str(caught.value),
+    )
+    assert len(init.settings) == 2 and not list(tmp_path.iterdir())
