@@ -27,7 +27,9 @@ from tuning.options import SearchOptions
 from tuning.packing import measure_packing, wait_for_gpu
 from tuning.ray_folder import end_processes, ray_folder
 from tuning.ray_internals import (
+    LOOPBACK,
     error_of,
+    loopback_only,
     patient_start,
     pending_trial,
     quiet_tune,
@@ -61,6 +63,8 @@ def ray_session(options: SearchOptions) -> Iterator[Path]:
         InputError: Ray does not start, there is no such cluster, or no trial fits.
     """
     with ray_folder() as folder, contextlib.ExitStack() as stack:
+        if not options.address:
+            stack.enter_context(loopback_only())
         stack.callback(ray.shutdown)
         with patient_start():
             _start(options, folder)
@@ -84,6 +88,7 @@ def _start(options: SearchOptions, folder: Path) -> None:
             "num_gpus": machine.gpus if options.num_gpus is None else options.num_gpus,
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
+            "_node_ip_address": LOOPBACK,
             "_temp_dir": str(folder),
             **quiet,
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray._private import services
+from ray._private import ray_constants, services
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
@@ -19,6 +19,7 @@ from masll.common.errors import DISK_TAKES_NO_MORE
 from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
 
+LOOPBACK = "127.0.0.1"
 _LONGEST_START = 90.0  # seconds
 _tune_failed = RayActorManager._actor_task_failed
 # Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
@@ -75,6 +76,21 @@ def patient_start() -> Iterator[None]:
         yield
     finally:
         services.get_node = look_once
+
+
+@contextlib.contextmanager
+def loopback_only() -> Iterator[None]:
+    """Let a Ray that is started here at LOOPBACK stay there.
+
+    Ray takes an address that others reach in the place of a loopback one, so that they can join,
+    unless it is on a system where it has no clusters; only then do its processes bind to LOOPBACK.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def quiet_tune() -> None:

@@ -3,11 +3,12 @@
 import contextlib
 import re
 
+import psutil
 import pytest
 
 from masll.common.errors import InputError
 from tests.tuning.searches import SMALL
-from tuning import engine, search, trainable
+from tuning import engine, ray_switches, search, trainable
 from tuning.options import resolve
 from tuning.slots import Slots
 
@@ -93,3 +94,30 @@ def test_a_ray_that_never_starts_is_one_line_with_the_load_and_what_to_do(starts
         str(caught.value),
     )
     assert len(init.settings) == 2 and not list(tmp_path.iterdir())
+
+
+def test_a_ray_of_ours_is_on_loopback_and_a_cluster_where_it_is(starts):
+    init = starts(failures=0)
+    with engine.ray_session(resolve({})) as folder:
+        assert init.settings[0]["_node_ip_address"] == "127.0.0.1"
+        assert init.settings[0]["_temp_dir"] == str(folder)
+    with engine.ray_session(resolve({"address": "auto"})):
+        assert init.settings[1].keys() == {"address", "log_to_driver", "logging_level"}
+
+
+@pytest.mark.slow
+def test_a_real_session_listens_on_loopback_only(monkeypatch):
+    import ray
+
+    for name, value in ray_switches._SWITCHES.items():
+        monkeypatch.setenv(name, value)
+    with engine.ray_session(resolve({"num_gpus": 0})):
+        ray.get(ray.remote(lambda: 0).remote())
+        processes = [here := psutil.Process(), *here.children(recursive=True)]
+        listening = {
+            (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
+            for process in processes
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert len(listening) >= 4 and {ip for _, ip in listening} == {"127.0.0.1"}, listening
