@@ -30,6 +30,7 @@ from tuning.ray_internals import (
     LOOPBACK,
     error_of,
     loopback_only,
+    own_token,
     patient_start,
     pending_trial,
     quiet_tune,
@@ -64,6 +65,7 @@ def ray_session(options: SearchOptions) -> Iterator[Path]:
     """
     with ray_folder() as folder, contextlib.ExitStack() as stack:
         if not options.address:
+            stack.enter_context(own_token(folder / "token"))
             stack.enter_context(loopback_only())
         stack.callback(ray.shutdown)
         with patient_start():

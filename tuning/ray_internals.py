@@ -5,6 +5,8 @@ tests/tuning/test_ray_internals.py fails when one of these changes.
 
 import contextlib
 import logging
+import os
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import ray.cloudpickle
 from ray._private import ray_constants, services
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
@@ -21,6 +24,7 @@ from tuning.packing import is_out_of_memory
 
 LOOPBACK = "127.0.0.1"
 _LONGEST_START = 90.0  # seconds
+_OF_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _tune_failed = RayActorManager._actor_task_failed
 # Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
 # closed before Ray knows of the machine's death. The exceptions carry nothing else that says so.
@@ -91,6 +95,32 @@ def loopback_only() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def own_token(file: Path) -> Iterator[None]:
+    """Let a Ray that is started here answer only to those who can read a file, 0600.
+
+    Without it Ray makes one token in the home for everything. Ray has read its environment when it
+    was imported, so it is told to do so again.
+    """
+    file.touch(0o600, exist_ok=False)
+    file.write_text(secrets.token_hex(32))
+    before = {name: value for name in _OF_TOKENS if (value := os.environ.pop(name, None))}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}
+    _read_environment_again()
+    try:
+        yield
+    finally:
+        for name in _OF_TOKENS:
+            os.environ.pop(name, None)
+        os.environ |= before
+        _read_environment_again()
+
+
+def _read_environment_again() -> None:
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def quiet_tune() -> None:

@@ -1,7 +1,10 @@
 """Ray's bad days, played: what the screen says of them."""
 
 import contextlib
+import os
 import re
+import subprocess
+import sys
 
 import psutil
 import pytest
@@ -96,17 +99,38 @@ def test_a_ray_that_never_starts_is_one_line_with_the_load_and_what_to_do(starts
     assert len(init.settings) == 2 and not list(tmp_path.iterdir())
 
 
-def test_a_ray_of_ours_is_on_loopback_and_a_cluster_where_it_is(starts):
+def test_a_ray_of_ours_is_on_loopback_with_a_token_in_its_own_folder(starts, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of a cluster")
     init = starts(failures=0)
     with engine.ray_session(resolve({})) as folder:
         assert init.settings[0]["_node_ip_address"] == "127.0.0.1"
         assert init.settings[0]["_temp_dir"] == str(folder)
+        assert os.environ["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN" not in os.environ
+        token = folder / "token"
+        assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(token)
+        assert token.stat().st_mode & 0o777 == 0o600 and len(token.read_text()) == 64
+    assert os.environ["RAY_AUTH_TOKEN"] == "of a cluster"
+    assert not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+
+
+def test_a_cluster_keeps_its_own_addresses_and_token(starts, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of a cluster")
+    init = starts(failures=0)
     with engine.ray_session(resolve({"address": "auto"})):
-        assert init.settings[1].keys() == {"address", "log_to_driver", "logging_level"}
+        assert init.settings[0].keys() == {"address", "log_to_driver", "logging_level"}
+        assert os.environ["RAY_AUTH_TOKEN"] == "of a cluster"
+        assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+
+
+STRANGER = """
+import sys
+from ray._raylet import GcsClient
+print(GcsClient(sys.argv[1]).internal_kv_keys(b"", None))
+"""
 
 
 @pytest.mark.slow
-def test_a_real_session_listens_on_loopback_only(monkeypatch):
+def test_a_real_session_is_nobody_else_s(monkeypatch, tmp_path):
     import ray
 
     for name, value in ray_switches._SWITCHES.items():
@@ -121,3 +145,12 @@ def test_a_real_session_listens_on_loopback_only(monkeypatch):
             if connection.status == psutil.CONN_LISTEN
         }
         assert len(listening) >= 4 and {ip for _, ip in listening} == {"127.0.0.1"}, listening
+        address = ray.get_runtime_context().gcs_address
+        stranger = {name: value for name, value in os.environ.items() if "AUTH" not in name}
+        result = subprocess.run(
+            [sys.executable, "-c", STRANGER, address],
+            env={**stranger, "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode and "nauthenticated" in result.stderr, result
