@@ -5,6 +5,7 @@ import os
 _SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
     "RAY_enable_metrics_collection": "0",
+    "RAY_worker_niceness": "0",  # that of the command: Ray's 15 starves them on a busy machine
     "RAY_AIR_NEW_OUTPUT": "0",  # our rows are the only log, and our display the only one
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",

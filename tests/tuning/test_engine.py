@@ -130,13 +130,13 @@ print(GcsClient(sys.argv[1]).internal_kv_keys(b"", None))
 
 
 @pytest.mark.slow
-def test_a_real_session_is_nobody_else_s(monkeypatch, tmp_path):
+def test_a_real_session_is_nobody_else_s_and_as_nice_as_the_command(monkeypatch, tmp_path):
     import ray
 
     for name, value in ray_switches._SWITCHES.items():
         monkeypatch.setenv(name, value)
     with engine.ray_session(resolve({"num_gpus": 0})):
-        ray.get(ray.remote(lambda: 0).remote())
+        assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
         processes = [here := psutil.Process(), *here.children(recursive=True)]
         listening = {
             (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
