@@ -7,6 +7,7 @@ the rows of whatever has ended written.
 
 import contextlib
 import logging
+import os
 import tempfile
 import time
 import traceback
@@ -24,7 +25,17 @@ from masll.common.errors import InputError
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions
 from tuning.packing import measure_packing, wait_for_gpu
-from tuning.ray_internals import error_of, pending_trial, quiet_tune, survive_lost_workers
+from tuning.ray_folder import end_processes, ray_folder
+from tuning.ray_internals import (
+    LOOPBACK,
+    error_of,
+    loopback_only,
+    own_token,
+    patient_start,
+    pending_trial,
+    quiet_tune,
+    survive_lost_workers,
+)
 from tuning.slots import Machine, Slots, find_slots, share_of, this_machine
 from tuning.study.arm import Arm
 from tuning.trainable import REPORT, TrialWorker
@@ -44,8 +55,25 @@ class _HopelessError(Exception):
 
 
 @contextlib.contextmanager
-def ray_session(options: SearchOptions) -> Iterator[None]:
-    """Ray, started on this machine or joined at `--address`."""
+def ray_session(options: SearchOptions) -> Iterator[Path]:
+    """Ray, started on this machine for this process alone, or joined at `--address`.
+
+    Gives a folder for files of this session, which is removed at its end.
+
+    Raises:
+        InputError: Ray does not start, there is no such cluster, or no trial fits.
+    """
+    with ray_folder() as folder, contextlib.ExitStack() as stack:
+        if not options.address:
+            stack.enter_context(own_token(folder / "token"))
+            stack.enter_context(loopback_only())
+        stack.callback(ray.shutdown)
+        with patient_start():
+            _start(options, folder)
+        yield folder
+
+
+def _start(options: SearchOptions, folder: Path) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if options.address:
         try:
@@ -56,18 +84,32 @@ def ray_session(options: SearchOptions) -> Iterator[None]:
     else:
         machine = this_machine()
         find_slots(options, [machine])  # or refuse
-        ray.init(
-            address="local",  # whatever other Ray there may be on this machine
-            num_cpus=machine.cpus,
-            num_gpus=machine.gpus if options.num_gpus is None else options.num_gpus,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
+        settings: dict[str, Any] = {
+            "address": "local",  # whatever other Ray there may be on this machine
+            "num_cpus": machine.cpus,
+            "num_gpus": machine.gpus if options.num_gpus is None else options.num_gpus,
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "_node_ip_address": LOOPBACK,
+            "_temp_dir": str(folder),
             **quiet,
-        )
+        }
+        try:
+            ray.init(**settings)
+        except Exception:  # of no kind of its own where Ray has waited too long
+            ray.shutdown()
+            end_processes(folder)
+            _start_again(settings, machine.cpus)
+
+
+def _start_again(settings: dict[str, Any], cores: int) -> None:
     try:
-        yield
-    finally:
-        ray.shutdown()
+        ray.init(**settings)
+    except Exception as error:
+        raise InputError(
+            f"Ray did not start, tried twice: {_in_one_line(error)}; the machine's load is "
+            f"{os.getloadavg()[0]:.0f} on {cores} cores: try again when other work has ended"
+        ) from error
 
 
 def choose_slots(options: SearchOptions, arms: Sequence[Arm], say: Callable[[str], None]) -> Slots:
@@ -87,10 +129,17 @@ def choose_slots(options: SearchOptions, arms: Sequence[Arm], say: Callable[[str
     return find_slots(options, _machines(ray.nodes()), share_of(trials))
 
 
-def run(ledger: Ledger, job: Job, *, worker: type[tune.Trainable] = TrialWorker) -> Outcome:
+def run(
+    ledger: Ledger,
+    job: Job,
+    *,
+    folder: Path | None = None,
+    worker: type[tune.Trainable] = TrialWorker,
+) -> Outcome:
     """Train until the plan is done, or until Ctrl-C; rows of what has finished are on disk.
 
     Args:
+        folder: of the session; Tune's own files lie in it.
         worker: what runs the trials; reports a `TrialReport` under `REPORT` after each epoch.
     """
     quiet_tune()
@@ -102,7 +151,7 @@ def run(ledger: Ledger, job: Job, *, worker: type[tune.Trainable] = TrialWorker)
         return tune.PlacementGroupFactory([{"CPU": slots.cpus, "GPU": config["gpus"]}])
 
     died, failure = False, None
-    with tempfile.TemporaryDirectory(prefix="masll-tune-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="masll-tune-", dir=folder) as scratch:
         tuner = tune.Tuner(
             tune.with_resources(worker, resources),
             tune_config=tune.TuneConfig(

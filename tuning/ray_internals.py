@@ -3,11 +3,18 @@
 tests/tuning/test_ray_internals.py fails when one of these changes.
 """
 
+import contextlib
 import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
+from ray._private import ray_constants, services
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
@@ -15,6 +22,9 @@ from masll.common.errors import DISK_TAKES_NO_MORE
 from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
 
+LOOPBACK = "127.0.0.1"
+_LONGEST_START = 90.0  # seconds
+_OF_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _tune_failed = RayActorManager._actor_task_failed
 # Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
 # closed before Ray knows of the machine's death. The exceptions carry nothing else that says so.
@@ -48,6 +58,69 @@ def survive_lost_workers() -> None:
         _tune_failed(self, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = failed
+
+
+@contextlib.contextmanager
+def patient_start() -> Iterator[None]:
+    """Let Ray wait for its own processes for longer than the 30 s that it gives a busy machine."""
+    look_once = services.get_node
+
+    def look(*arguments: Any) -> Any:
+        ends = time.monotonic() + _LONGEST_START
+        while True:
+            try:
+                return look_once(*arguments)
+            except RuntimeError:  # it is not there yet
+                if time.monotonic() > ends:
+                    raise
+            time.sleep(0.5)
+
+    services.get_node = look
+    try:
+        yield
+    finally:
+        services.get_node = look_once
+
+
+@contextlib.contextmanager
+def loopback_only() -> Iterator[None]:
+    """Let a Ray that is started here at LOOPBACK stay there.
+
+    Ray takes an address that others reach in the place of a loopback one, so that they can join,
+    unless it is on a system where it has no clusters; only then do its processes bind to LOOPBACK.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def own_token(file: Path) -> Iterator[None]:
+    """Let a Ray that is started here answer only to those who can read a file, 0600.
+
+    Without it Ray makes one token in the home for everything. Ray has read its environment when it
+    was imported, so it is told to do so again.
+    """
+    file.touch(0o600, exist_ok=False)
+    file.write_text(secrets.token_hex(32))
+    before = {name: value for name in _OF_TOKENS if (value := os.environ.pop(name, None))}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}
+    _read_environment_again()
+    try:
+        yield
+    finally:
+        for name in _OF_TOKENS:
+            os.environ.pop(name, None)
+        os.environ |= before
+        _read_environment_again()
+
+
+def _read_environment_again() -> None:
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def quiet_tune() -> None:

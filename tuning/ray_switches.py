@@ -1,14 +1,11 @@
 """Switches of Ray that it reads from the environment as it is imported; commands set them."""
 
-import atexit
 import os
-import shutil
-
-from masll.common.machine import short_temporary_folder
 
 _SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
     "RAY_enable_metrics_collection": "0",
+    "RAY_worker_niceness": "0",  # that of the command: Ray's 15 starves them on a busy machine
     "RAY_AIR_NEW_OUTPUT": "0",  # our rows are the only log, and our display the only one
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
@@ -20,6 +17,3 @@ def set_switches() -> None:
     """Set what the user has not set; to be called before Ray is imported."""
     for name, value in _SWITCHES.items():
         os.environ.setdefault(name, value)
-    if "RAY_TMPDIR" not in os.environ and (folder := short_temporary_folder()):
-        os.environ["RAY_TMPDIR"] = folder  # its sockets' paths would be too long
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -192,8 +192,10 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
 
     folder, options, spec = question.folder, question.options, question.spec
     started = datetime.datetime.now(datetime.UTC)
-    ray = contextlib.nullcontext() if options.in_process else engine.ray_session(options)
-    with ray, dashboard_file(folder, plan) as dashboard:
+    ray: contextlib.AbstractContextManager[Path | None] = (
+        contextlib.nullcontext() if options.in_process else engine.ray_session(options)
+    )
+    with ray as ray_folder, dashboard_file(folder, plan) as dashboard:
         slots = (
             in_process.one_slot(options)
             if options.in_process
@@ -232,7 +234,7 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
             outcome = (
                 in_process.run(ledger, job, question.store, question.images)
                 if options.in_process
-                else engine.run(ledger, job)
+                else engine.run(ledger, job, folder=ray_folder)
             )
     try:
         with_run(spec, folder, started, slots, outcome).write(folder)

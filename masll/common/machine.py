@@ -49,14 +49,13 @@ def default_cache() -> Path:
         raise InputError(f"no cache folder: {error}; set MASLL_CACHE") from error
 
 
-_LONGEST_TEMPORARY = 45  # characters; a socket's path has 107 at most, 103 on macOS
+_LONGEST_TEMPORARY = 20  # characters; a socket's path has 107 at most, 103 on macOS
 
 
-def short_temporary_folder() -> str | None:
-    """Where sockets can lie, if those of the temporary folder would have too long a path."""
-    if len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY:
-        return None
-    return tempfile.mkdtemp(prefix="masll-", dir="/tmp")
+def place_for_sockets() -> str:
+    """The temporary folder, or /tmp where a socket of Ray's would have too long a path in it."""
+    temporary = tempfile.gettempdir()
+    return temporary if len(temporary) <= _LONGEST_TEMPORARY else "/tmp"
 
 
 @contextlib.contextmanager

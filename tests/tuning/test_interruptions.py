@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -174,6 +175,27 @@ def test_ten_kills_of_the_driver_at_random_moments_lose_and_repeat_nothing(
     assert not epochs.duplicated(["trial_id", "epoch"]).any()
     assert (epochs.groupby("trial_id")["epoch"].max() == trials["epochs"]).all()
     assert (epochs.groupby("trial_id").size() == trials["epochs"]).all()
+
+
+@pytest.mark.soak
+def test_a_killed_search_leaves_no_process_and_no_folder_behind_the_next_one(
+    isic_master, cache, tmp_path
+):
+    study = tmp_path / "study"
+    asked = [*SMALL, *LONG, "--epochs", 30]
+    process = start_search(cache, "--data", isic_master, "--study", study, *asked)
+    wait_for_epochs(study, 3, process)
+    (gcs,) = descendants(process.pid, "gcs/gcs_server")
+    command = Path(f"/proc/{gcs}/cmdline").read_text()
+    folder = Path(re.search(r"--log_dir=([^\0]*?/masll-ray-[^/\0]*)/", command)[1])
+    started = [gcs, *descendants(process.pid, "ray::", str(folder))]
+    assert len(started) >= 5 and folder.is_dir()
+    process.kill()
+    process.communicate()
+    result = search(cache, "--study", study, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert not folder.exists()
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.mark.soak

@@ -5,6 +5,7 @@ import types
 
 import pytest
 import ray
+from ray._private import services
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import (
     ActorDiedError,
@@ -16,11 +17,13 @@ from ray.exceptions import (
 )
 from ray.tune.experiment import Trial
 
+from tuning import ray_internals
 from tuning.ledger import Cause
 from tuning.ray_internals import (
     LostWorkerError,
     cause_of,
     error_of,
+    patient_start,
     pending_trial,
     quiet_tune,
     survive_lost_workers,
@@ -104,6 +107,24 @@ def test_tune_leaves_the_exception_and_its_text_in_files_that_a_trial_names(tmp_
     trial.handle_error(task_error(ValueError("its labels")))
     cause, text = error_of(trial)
     assert cause is Cause.ERROR and text.endswith("ValueError: its labels")
+
+
+def test_a_start_waits_for_a_node_that_comes_late_but_not_for_ever(monkeypatch):
+    answers = iter([RuntimeError("no such node"), RuntimeError("no such node"), {"alive": True}])
+
+    def get_node(gcs_address: str, node_id: str) -> dict:
+        answer = next(answers, RuntimeError(f"no {node_id} at {gcs_address}"))
+        if isinstance(answer, RuntimeError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    with patient_start():
+        assert services.get_node("gcs", "node") == {"alive": True}
+        monkeypatch.setattr(ray_internals, "_LONGEST_START", 0.1)
+        with pytest.raises(RuntimeError, match="no node at gcs"):
+            services.get_node("gcs", "node")
+    assert services.get_node is get_node
 
 
 def test_the_trial_that_waits_is_found_among_the_live_ones():

@@ -1,0 +1,72 @@
+"""What a killed search leaves on the machine, and what the next one makes of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuning.ray_folder import ray_folder
+
+WAITS = [sys.executable, "-c", "import time; time.sleep(300)"]
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def start():
+    """Starts processes that wait, with arguments more, and ends them after the test."""
+    started = []
+
+    def process(*arguments: str, output: Path | None = None) -> subprocess.Popen:
+        to = subprocess.DEVNULL if output is None else output.open("w")
+        started.append(subprocess.Popen([*WAITS, *arguments], stdout=to))
+        return started[-1]
+
+    yield process
+    for each in started:
+        each.kill()
+        each.wait()
+
+
+def left_behind(place: Path, name: str = "dead") -> Path:
+    folder = place / f"masll-ray-{name}"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "held").touch()
+    return folder
+
+
+def test_a_session_s_folder_and_processes_go_with_it(place, start):
+    with ray_folder() as folder:
+        raylet = start("/ray/raylet", f"--log_dir={folder}/logs")
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert raylet.wait(timeout=10) == -9 and not list(place.iterdir())
+
+
+def test_what_a_dead_search_left_is_cleared_by_the_next_one(place, start):
+    dead = left_behind(place)
+    raylet = start("/ray/raylet", f"--log_dir={dead}/logs")
+    worker = start(output=dead / "logs" / "worker.out")
+    reader = start(str(dead / "logs" / "raylet.out"))
+    other = start("/ray/raylet", f"--log_dir={place}/ray/session_1/logs")
+    with ray_folder() as folder:
+        assert list(place.iterdir()) == [folder]
+        assert raylet.wait(timeout=10) == worker.wait(timeout=10) == -9
+        assert reader.poll() is other.poll() is None, "a person's reader, and another Ray"
+
+
+def test_a_search_that_lives_and_what_no_search_has_made_are_left_alone(place, start):
+    foreign = left_behind(place, "foreign")
+    (foreign / "held").unlink()
+    elsewhere = left_behind(place.parent, "elsewhere")
+    (place / "masll-ray-link").symlink_to(elsewhere)
+    with ray_folder() as living:
+        raylet = start("/ray/raylet", f"--log_dir={living}/logs")
+        with ray_folder() as second:
+            assert living != second
+        assert living.is_dir() and raylet.poll() is None
+    assert foreign.is_dir() and elsewhere.is_dir()

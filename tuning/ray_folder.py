@@ -1,0 +1,95 @@
+"""All that a search's Ray leaves on this machine lies in one folder, and goes with the search.
+
+Ray's logs and sockets, its token and the files of Tune. A search that was killed cannot clear up
+behind itself, so the next one does: a folder is held by a lock that ends with its process, and one
+that nobody holds is that of a dead search.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from masll.common.machine import place_for_sockets
+
+_PREFIX = "masll-ray-"
+_HELD = "held"  # the file with the lock
+_SECONDS_TO_DIE = 5.0
+
+
+@contextlib.contextmanager
+def ray_folder() -> Iterator[Path]:
+    """A folder for one session of Ray, whose processes end with it; dead ones are cleared first."""
+    place = Path(os.environ.get("RAY_TMPDIR") or place_for_sockets()).resolve()
+    for folder in place.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            _clear_dead(folder)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    with (folder / f"{_HELD}-soon").open("w") as lock:
+        # Under its name once it is held. A file system without locks has none: never cleared.
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            Path(lock.name).rename(folder / _HELD)
+        try:
+            yield folder
+        finally:
+            _clear(folder)
+
+
+def end_processes(folder: Path) -> None:
+    """End Ray's processes of a folder, wherever they hang; where there is no /proc, none is found.
+
+    There (macOS) Ray has a process of its own that ends them after a kill of the search.
+    """
+    ends = time.monotonic() + _SECONDS_TO_DIE
+    while (found := _processes(folder)) and time.monotonic() < ends:
+        for pid in found:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _clear_dead(folder: Path) -> None:
+    """Clear the folder of a search that has ended.
+
+    Raises:
+        OSError: the search lives, or the folder is not one that this user's search has made.
+    """
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise PermissionError(f"{folder} is no folder of this user's")
+    with (folder / _HELD).open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    end_processes(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _processes(folder: Path) -> list[int]:
+    """Ray's processes that name the folder; agents and workers, which do not, write into it."""
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if _is_of(process, folder) and int(process.name) != os.getpid()
+    ]
+
+
+def _is_of(process: Path, folder: Path) -> bool:
+    try:
+        command = (process / "cmdline").read_bytes()
+        if b"/ray/" in command and f"{folder}/".encode() in command:
+            return True
+        files = process / "fd"
+        written = files.iterdir() if command.startswith(b"ray::") else [files / "1"]
+        return any(file.readlink().is_relative_to(folder) for file in written)
+    except OSError:  # it has ended, or is another user's
+        return False
