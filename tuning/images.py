@@ -95,7 +95,7 @@ def choose_images(options: SearchOptions) -> StudyImages:
             f"--validation {options.validation} needs {FOLDS} images of each class at least, got "
             f"{counts[0]} and {counts[1]}; use --validation official"
         )
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=options.seed)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=options.seed % 2**32)
     folds = {
         duplicates.records[rows[index]].image_id: fold
         for fold, (_, held) in enumerate(splitter.split(labels, labels, duplicates.groups[rows]))
