@@ -20,7 +20,7 @@ from masll.data.prepare import prepare
 from masll.devices import find_device, keep_freed_memory
 from masll.model import save_model
 from masll.parts import load_part
-from masll.results import EpochResult
+from masll.results import UNDEFINED, EpochResult
 from masll.states import load_state, save_state
 from masll.training import Trainer
 
@@ -125,6 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
             "results": [dataclasses.asdict(each) for each in results],
         }
         save_state(any_path(state_file), state)
+    if trainer.best is None and not trainer.diverged:
+        raise InputError(UNDEFINED)
     if trainer.best is None:
         raise InputError(
             f"training diverged in epoch {trainer.epoch}; lower --lr {train_config.lr}"
