@@ -7,7 +7,6 @@ best that a map of its size could do.
 
 import csv
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,9 @@ from torch import Tensor
 from masll.boxes import dark_boxes
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
-from masll.common.options import add_options, option, options_from
+from masll.common.options import add_options, check_fields, option, options_from
 from masll.common.storage import any_path
-from masll.config import ModelConfig
+from masll.config import MOST_SHARE, ModelConfig
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.data.split import Split
@@ -85,9 +84,15 @@ class AuditOptions:
     out: str | None = option(None, "folder for audit.csv and audit.png", metavar="DIR")
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for scale in self.scales:
-            if not 0 < scale < math.inf:
-                raise InputError(f"--scales must be above 0, got {scale:g}")
+            if not 0 < scale <= MOST_SHARE:
+                raise InputError(
+                    f"--scales must be above 0 and at most {MOST_SHARE}, got {scale:g}"
+                )
+        if len(set(self.scales)) < len(self.scales):
+            shown = " ".join(f"{scale:g}" for scale in self.scales)
+            raise InputError(f"--scales names one of {shown} twice; name each once")
 
 
 @torch.inference_mode()
@@ -255,6 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = options_from(namespace, AuditOptions)
     if options.out is not None:
         any_path(options.out).check_writable("--out")
+    device = find_device(options.device)
     names = {field.name for field in dataclasses.fields(ModelConfig)}
     changes = {name: value for name, value in vars(namespace).items() if name in names}
     if options.model is not None:
@@ -268,7 +274,6 @@ def main(arguments: list[str] | None = None) -> int:
         model.config = dataclasses.replace(model.config, **changes)
     else:
         model = build_model(ModelConfig(**changes))
-    device = find_device(options.device)
     data = DataOptions(options.data, fit=model.inputs.fit, partial=options.partial)
     store = prepare(data, model.inputs.source_size)
     rows = audit(model.to(device), store.split(options.split), options.scales)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
 
-from masll.common.checks import check_choice
 from masll.common.errors import InputError
 from masll.common.options import check_fields, option
 from masll.parts import Part
@@ -24,8 +23,11 @@ BEFORE: Mapping[str, Any] = MappingProxyType({"gate_bias": -3.0, "gate_scaled": 
 BOXES = ("sll", "whole", "centre", "shuffled", "darkness", "mask")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "constant")
-MOST_PIXELS = 2**14  # side of an image; far above what a network or the memory takes
+LEAST_PIXELS = 32  # side of an image: below, a backbone has no map left
+MOST_PIXELS = 2**14  # far above what a network or the memory takes
 MOST_COUNT = 10**6
+MOST_SHARE = 10**6  # of what is over 1 as a rule, and has no end: products of it stay finite
+MOST_THREADS = 2**10
 MOST_SEED = 2**63 - 1
 
 
@@ -40,12 +42,25 @@ class ModelConfig:
         None, "file with a backbone's weights, to start from instead", metavar="FILE"
     )
     shared_backbone: bool = option(False, "one set of weights for both branches")
-    image_size: int = option(256, "side of each branch's square input in pixels", most=MOST_PIXELS)
-    threshold_scale: float = option(1.0, "threshold of eq. 2 over the map's mean; the paper has 1")
-    map_size: int = option(0, "side to bring the activation map to before eq. 2; 0 leaves it")
+    image_size: int = option(
+        256, "side of each branch's square input in pixels", least=LEAST_PIXELS, most=MOST_PIXELS
+    )
+    threshold_scale: float = option(
+        1.0, "threshold of eq. 2 over the map's mean; the paper has 1", most=MOST_SHARE
+    )
+    map_size: int = option(
+        0,
+        "side to bring the activation map to before eq. 2; 0 leaves it",
+        least=0,
+        most=MOST_PIXELS,
+    )
     largest_component: bool = option(False, "box the largest connected part of the mask only")
-    box_padding: float = option(0.0, "widen the box on each side by this share of its side")
-    min_box_side: float = option(0.0, "least side of the box, as a share of the image")
+    box_padding: float = option(
+        0.0, "widen the box on each side by this share of its side", least=0, most=MOST_SHARE
+    )
+    min_box_side: float = option(
+        0.0, "least side of the box, as a share of the image", least=0, most=1
+    )
     square_box: bool = option(False, "make the box square, so that the crop is not stretched")
     box: str = option(
         "sll",
@@ -53,7 +68,9 @@ class ModelConfig:
         "box of another image (shuffled), darkness without a network, or the lesion mask",
         choices=BOXES,
     )
-    gate_bias: float = option(0.0, "bias of WFI's gate at the start; its sigmoid is how far open")
+    gate_bias: float = option(
+        0.0, "bias of WFI's gate at the start; its sigmoid is how far open", least=-30, most=30
+    )
     gate_scaled: bool = option(
         True, "start the gate with its full slope, and divide by what it multiplies features by"
     )
@@ -62,20 +79,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_choice("variant", self.variant, VARIANTS)
-        check_choice("box", self.box, BOXES)
-        if self.image_size < 32:
-            raise InputError(f"image size {self.image_size} is too small; use at least 32 pixels")
-        if not 0 < self.threshold_scale < math.inf:
+        if not self.threshold_scale > 0:
             raise InputError(f"threshold scale must be positive, got {self.threshold_scale}")
-        if self.map_size < 0:
-            raise InputError(f"map size must be 0 or more, got {self.map_size}")
-        if not 0 <= self.box_padding < math.inf:
-            raise InputError(f"box padding must be 0 or more, got {self.box_padding}")
-        if not -30 <= self.gate_bias <= 30:
-            raise InputError(f"gate bias must be from -30 to 30, got {self.gate_bias}")
-        if not 0 <= self.min_box_side <= 1:
-            raise InputError(f"least box side is a share from 0 to 1, got {self.min_box_side}")
         variant = describe(self.variant)
         for kind, part, has, ours in (
             ("fusion", self.fusion, variant.gates, "gate"),
@@ -116,8 +121,8 @@ class ModelConfig:
 class TrainConfig:
     """How a network is trained. Every field is also an option of `python -m masll.train`."""
 
-    epochs: int = option(100, "passes over the training images", most=MOST_COUNT)
-    batch_size: int = option(15, "images in a step", most=MOST_COUNT)
+    epochs: int = option(100, "passes over the training images", least=1, most=MOST_COUNT)
+    batch_size: int = option(15, "images in a step", least=1, most=MOST_COUNT)
     lr: float = option(0.005, "learning rate at its highest")
     optimizer: str = option("sgd", "sgd (momentum 0.9) or adamw", choices=OPTIMIZERS)
     weight_decay: float = option(1e-4, "L2 penalty on weights, not on biases or norms")
@@ -131,18 +136,14 @@ class TrainConfig:
     label_smoothing: float = option(0.0, "share of the target spread over both classes")
     class_weights: bool = option(False, "weigh classes by the inverse of their frequency")
     compile: bool = option(False, "compile the network with torch.compile; pays off on GPUs")
-    seed: int = option(0, "of new layers, order of images and augmentation", most=MOST_SEED)
+    seed: int = option(
+        0, "of new layers, order of images and augmentation", least=0, most=MOST_SEED
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        for name in ("epochs", "batch_size", "lr"):
-            if not 0 < getattr(self, name) < math.inf:
-                value = getattr(self, name)
-                raise InputError(f"{name.replace('_', ' ')} must be positive, got {value}")
-        if self.seed < 0:
-            raise InputError(f"seed must be 0 or more, got {self.seed}")
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"lr must be positive, got {self.lr}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight decay must be 0 or more, got {self.weight_decay}")
         if not 0 <= self.warmup < 1:

@@ -13,6 +13,7 @@ from masll.common.errors import InputError
 
 # The oldest drivers on Linux by CUDA's major version (NVIDIA, CUDA compatibility).
 _DRIVERS = {"12": "525", "13": "580"}
+_DEVICE = "cpu|mps|cuda(:[0-9]{1,3})?"
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -23,11 +24,14 @@ def find_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    refusal = InputError(f"no device '{name}' here; use auto or cpu")
+    if not re.fullmatch(_DEVICE, name):
+        raise refusal
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (AssertionError, RuntimeError) as error:
-        raise InputError(f"no device '{name}' here; use auto or cpu") from error
+        raise refusal from error
     return device
 
 

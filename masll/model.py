@@ -21,6 +21,7 @@ from masll.boxes import replace_boxes
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
 from masll.config import BEFORE, ModelConfig, default_source_size
+from masll.data.options import DataOptions
 from masll.devices import without_autocast
 from masll.fitting import own_fusion, own_localizer
 from masll.inputs import InputSpec
@@ -239,6 +240,9 @@ def load_model(folder: str | Path | AnyPath, parts: Iterable[Part] = ()) -> Masl
         for kind in config.keys() & {"fusion", "localizer"}:
             config[kind] = _named_again(folder / f"{kind}.py", config[kind], parts)
         config = ModelConfig(**{**BEFORE, **config, "pretrained": False, "weights": None})
+        data = DataOptions(**images)
+        if data.source_size is None or data.source_size < config.image_size:
+            raise ValueError(f"source size {data.source_size} is below the image size")
     except InputError:
         raise
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:

@@ -69,8 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.figure is not None:
         any_path(options.figure).check_writable("--figure")
+    device = find_device(options.device)
     parts = [load_part(named) for named in options.variant_from]
-    model = load_model(options.model, parts).to(find_device(options.device))
+    model = load_model(options.model, parts).to(device)
     if model.config.box == "mask":
         raise InputError(f"{options.model} looks where lesion masks say; name another model")
     if options.figure is not None:

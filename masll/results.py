@@ -8,6 +8,11 @@ import numpy.typing as npt
 
 from masll.metrics import binary_metrics
 
+UNDEFINED = (
+    "the validation AUC is undefined in every epoch, as the validation images are not of both "
+    "classes; take others"
+)
+
 
 @dataclass(frozen=True)
 class EpochResult:
@@ -17,7 +22,7 @@ class EpochResult:
     lr: float  # at the epoch's last step
     train_loss: float
     val_loss: float
-    val_auc: float  # nan once training has diverged
+    val_auc: float  # nan once training has diverged, and where a class is missing
     box_area: float | None  # mean share of the validation images inside the box; None without SLL
     box_fallback_rate: float | None
     # Mean and standard deviation of the gate mu^ over the validation images and a branch's

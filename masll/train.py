@@ -14,13 +14,13 @@ from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
 from masll.common.storage import any_path
-from masll.config import BEFORE, ModelConfig, TrainConfig, default_source_size
+from masll.config import BEFORE, MOST_THREADS, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.devices import find_device, keep_freed_memory
 from masll.model import save_model
 from masll.parts import load_part
-from masll.results import EpochResult
+from masll.results import UNDEFINED, EpochResult
 from masll.states import load_state, save_state
 from masll.training import Trainer
 
@@ -38,19 +38,20 @@ examples:
 class RunOptions(DataOptions):
     """Where a run takes its images from, and where it leaves the model."""
 
-    out: str = option("", "folder for the model of the best epoch and epochs.csv", metavar="DIR")
+    out: str | None = option(
+        None, "folder for the model of the best epoch and epochs.csv", metavar="DIR"
+    )
     device: str = option("auto", "auto (the first GPU, or the CPU), cpu, cuda, cuda:1, ...")
     threads: int | None = option(
-        None, "cores to use on the CPU (default: all; 1 where other runs share the machine)"
+        None,
+        "cores to use on the CPU (default: all; 1 where other runs share the machine)",
+        least=1,
+        most=MOST_THREADS,
     )
     variant_from: str | None = option(
         None, "file of a fusion or a localizer of your own (docs/parts.md)", metavar="FILE.py"
     )
     resume: bool = option(False, "go on with the run in --out")
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise InputError(f"--threads must be 1 or more, got {self.threads}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         for kind in part.replaces:
             model_config = model_config.with_part(kind, part)
     train_config = options_from(namespace, TrainConfig)
-    if not options.out:
+    if options.out is None:
         raise InputError("--out DIR is needed: the folder that the model goes to")
     folder = Path(options.out)
     any_path(folder).check_writable("--out")
@@ -77,7 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.resume and not state_file.exists():
         raise InputError(f"{folder} has no run to resume ({state_file.name} is missing)")
-    source_size = options.source_size or default_source_size(model_config.image_size)
+    source_size = options.source_size
+    if source_size is None:
+        source_size = default_source_size(model_config.image_size)
     if source_size < model_config.image_size:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
     device = find_device(options.device)
@@ -122,6 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
             "results": [dataclasses.asdict(each) for each in results],
         }
         save_state(any_path(state_file), state)
+    if trainer.best is None and not trainer.diverged:
+        raise InputError(UNDEFINED)
     if trainer.best is None:
         raise InputError(
             f"training diverged in epoch {trainer.epoch}; lower --lr {train_config.lr}"

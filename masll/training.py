@@ -99,8 +99,8 @@ class BestEpoch:
     validation: Predictions | None = None  # its predictions on the validation images
 
     def beaten_by(self, result: EpochResult) -> bool:
-        """Whether a finite result is better."""
-        return self.result is None or result.val_auc > self.result.val_auc
+        """Whether a result is better; one whose AUC is undefined never is."""
+        return result.val_auc > (-math.inf if self.result is None else self.result.val_auc)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors, see `TrainingRun.state_dict`."""

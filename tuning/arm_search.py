@@ -58,7 +58,7 @@ class ArmSearch:
             study_name=str(arm),
             direction="maximize",
             pruner=pruner,
-            sampler=optuna.samplers.RandomSampler(seed),  # `draw` has one for each trial
+            sampler=optuna.samplers.RandomSampler(0),  # `draw` has one for each trial
         )
         self._trials: dict[str, optuna.Trial] = {}  # that run, by trial_id
 

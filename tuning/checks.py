@@ -107,7 +107,7 @@ def check_same_parts(folder: StudyFolder, spec: Spec, options: SearchOptions) ->
 def _check_address(address: str) -> None:
     """Whether something listens at `host:port`: Ray would try for minutes."""
     host, _, port = address.rpartition(":")
-    if address == "auto" or "://" in address:
+    if address == "auto":
         return
     try:
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from masll.common.errors import InputError
 from masll.data.split import Split, pool
 from masll.data.store import ImageStore
+from tuning.folds import deal_folds, lacking
 from tuning.options import SearchOptions
 from tuning.study.folder import StudyFolder
 from tuning.study.spec import Spec
@@ -56,6 +57,31 @@ class StudyImages:
         )
         return both, np.array([self.folds[image_id] for image_id in both.ids])
 
+    def check_classes(self, store: ImageStore) -> None:
+        """Raise `InputError` unless all that is learnt from and judged by has both classes."""
+        if self.folds is None:
+            listed = store.listed("train")
+            left = {
+                label
+                for image_id, label in zip(listed["ids"], listed["labels"], strict=True)
+                if image_id not in self.left_out
+            }
+            if len(left) < 2:
+                raise InputError(
+                    f"--drop-leaks leaves training images of labels {sorted(left)} only; leave it "
+                    "out, or train on other images"
+                )
+            return
+        known = [record for record in store.records if record.image_id in self.folds]
+        labels = np.array([record.label for record in known])
+        folds = np.array([self.folds[record.image_id] for record in known])
+        without = lacking(labels, folds, FOLDS)
+        if without:
+            raise InputError(
+                f"fold {without[0]} of the study has not both classes; restore its folds.csv, or "
+                "start another study"
+            )
+
     def _without_leaks(self, split: Split) -> Split:
         if not self.left_out:
             return split
@@ -81,26 +107,19 @@ def choose_images(options: SearchOptions) -> StudyImages:
     if options.validation == "official":
         of_training = {image_id: same for image_id, same in leaks.items() if image_id in training}
         return StudyImages(of_training, leaks=known)
-    from sklearn.model_selection import StratifiedGroupKFold  # seconds to import
-
     rows = [
         row
         for row, record in enumerate(duplicates.records)
         if record.split != "test" and record.image_id not in leaks
     ]
     labels = np.array([duplicates.records[row].label for row in rows])
-    counts = np.bincount(labels, minlength=2).tolist()
-    if min(counts) < FOLDS:
-        raise InputError(
-            f"--validation {options.validation} needs {FOLDS} images of each class at least, got "
-            f"{counts[0]} and {counts[1]}; use --validation official"
-        )
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=options.seed)
-    folds = {
-        duplicates.records[rows[index]].image_id: fold
-        for fold, (_, held) in enumerate(splitter.split(labels, labels, duplicates.groups[rows]))
-        for index in held
-    }
+    groups = np.array([duplicates.groups[row] for row in rows])
+    try:
+        dealt = deal_folds(labels, groups, FOLDS, options.seed)
+    except InputError as error:
+        raise InputError(f"--validation {options.validation}: {error}") from error
+    ids = [duplicates.records[row].image_id for row in rows]
+    folds = dict(zip(ids, dealt.tolist(), strict=True))
     return StudyImages(leaks, folds, known, options.validation)
 
 

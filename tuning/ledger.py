@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
+from masll.results import UNDEFINED
 from tuning.places import Places
 from tuning.plan import StudyPlan
 from tuning.slots import Slots
@@ -274,6 +275,8 @@ class Ledger:
             self._held.discard(name)
             return
         trial, report = entry.unfinished.trial, entry.report
+        if report is not None and _is_undefined(report):
+            error = error or UNDEFINED
         row = _trial_row(entry, error)
         epochs = report.epochs if report else []
         predictions = report.predictions if report and not error else []
@@ -296,6 +299,11 @@ class Ledger:
         best, searched = plan.best, plan.count(Stage.SEARCH)
         auc = "" if best is None or best.val_auc is None else f", validation AUC {best.val_auc:.3f}"
         return f"confirms the best of {searched} search trials{auc}"
+
+
+def _is_undefined(report: TrialReport) -> bool:
+    """Whether nothing is known of how good a trial is, and not because it has diverged."""
+    return not report.diverged and all(math.isnan(epoch.val_auc) for epoch in report.epochs)
 
 
 def _trial_row(entry: _Entry, error: str | None) -> TrialRow:

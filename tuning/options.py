@@ -10,7 +10,15 @@ from typing import Any
 from masll.common.checks import check_choice
 from masll.common.errors import InputError
 from masll.common.options import option
-from masll.config import BOXES, ModelConfig, TrainConfig, default_source_size
+from masll.config import (
+    BOXES,
+    LEAST_PIXELS,
+    MOST_COUNT,
+    MOST_PIXELS,
+    MOST_SEED,
+    MOST_THREADS,
+    default_source_size,
+)
 from masll.data.options import DataOptions
 from masll.parts import Part, load_part
 from masll.variants import VARIANTS
@@ -60,11 +68,12 @@ SAMPLERS = ("tpe", "random", "gp")
 SCHEDULERS = ("asha", "none")
 CONTROLS = tuple(box for box in BOXES if box != "sll")
 VALIDATIONS = ("official", "fold", "cv5")
+_MOST_SECONDS = 3650 * 86400
 
 
-def _by_preset(help: str, name: str, metavar: str = "N") -> Any:
+def _by_preset(help: str, name: str, metavar: str = "N", **bounds: Any) -> Any:
     shown = ", ".join(f"{preset} {_shown(values[name])}" for preset, values in PRESETS.items())
-    return option(None, f"{help} (default: {shown})", metavar=metavar)
+    return option(None, f"{help} (default: {shown})", metavar=metavar, **bounds)
 
 
 def _shown(value: Any) -> str:
@@ -92,17 +101,23 @@ class SearchOptions(DataOptions):
         "checkpoint of tensors",
         metavar="BACKBONE=FILE",
     )
-    trials: int = _by_preset("search trials of each arm", "trials")
-    epochs: int = _by_preset("most epochs of a trial", "epochs")
-    seeds: int = _by_preset("seeds that each arm's best is retrained with", "seeds")
-    image_size: int = _by_preset("side of a network input in pixels", "image_size")
-    batch_size: int = option(15, "images in a step")
+    trials: int = _by_preset("search trials of each arm", "trials", least=1, most=MOST_COUNT)
+    epochs: int = _by_preset("most epochs of a trial", "epochs", least=1, most=MOST_COUNT)
+    seeds: int = _by_preset(
+        "seeds that each arm's best is retrained with", "seeds", least=1, most=MOST_COUNT
+    )
+    image_size: int = _by_preset(
+        "side of a network input in pixels", "image_size", least=LEAST_PIXELS, most=MOST_PIXELS
+    )
+    batch_size: int = option(15, "images in a step", least=1, most=MOST_COUNT)
     sampler: str = option("tpe", "how hyperparameters are drawn", choices=SAMPLERS)
     scheduler: str = option("asha", "which search trials are stopped early", choices=SCHEDULERS)
     finalists: int = option(
         3,
         "best of a search that are trained again with two seeds each before one is chosen; "
         "--trials counts them, half of it at most (none with fewer than 4)",
+        least=0,
+        most=MOST_COUNT,
     )
     judge: str = option(
         "end",
@@ -150,9 +165,17 @@ class SearchOptions(DataOptions):
     confirm_default: bool = _by_preset(
         "confirm each arm's default setting, too, as an arm of its own", "confirm_default"
     )
-    seed: int = option(0, "of the samplers and the search trials; confirm trials count up from it")
+    seed: int = option(
+        0,
+        "of the samplers and the search trials; confirm trials count up from it",
+        least=0,
+        most=MOST_SEED - MOST_COUNT,
+    )
     num_gpus: int | None = option(
-        None, "GPUs to use at most, in all of a cluster (default: all there are; the CPU if none)"
+        None,
+        "GPUs to use at most, in all of a cluster (default: all there are; the CPU if none)",
+        least=0,
+        most=MOST_COUNT,
     )
     gpus_per_trial: str = option(
         "1",
@@ -160,7 +183,10 @@ class SearchOptions(DataOptions):
         metavar="F|auto",
     )
     cpus_per_trial: int | None = option(
-        None, "cores for each trial (default: 1 on CPUs, the cores per GPU on GPUs)"
+        None,
+        "cores for each trial (default: 1 on CPUs, the cores per GPU on GPUs)",
+        least=1,
+        most=MOST_THREADS,
     )
     address: str | None = option(None, "of a running Ray cluster, or auto", metavar="ADDR")
     in_process: bool = option(
@@ -171,20 +197,13 @@ class SearchOptions(DataOptions):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for variant in self.variants:
             check_choice("variant", variant, VARIANTS)
         for name in ("variants", "backbones", "controls"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise InputError(f"--{name} names one of {' '.join(values)} twice; name each once")
-        for name in ("trials", "epochs", "seeds", "batch_size", "cpus_per_trial"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"--{name.replace('_', '-')} must be above 0, got {value}")
-        if self.finalists < 0:
-            raise InputError(f"--finalists must be 0 or more, got {self.finalists}")
-        if self.num_gpus is not None and self.num_gpus < 0:
-            raise InputError(f"--num-gpus must be 0 or more, got {self.num_gpus}")
         if self.source_pixels < self.image_size:
             raise InputError(
                 f"--source-size {self.source_size} is below --image-size {self.image_size}; "
@@ -203,14 +222,12 @@ class SearchOptions(DataOptions):
             if backbone not in self.backbones:
                 known = " ".join(self.backbones)
                 raise InputError(f"--weights {backbone}: no backbone of the study, {known}")
-        # What every trial would be refused for is refused here.
-        ModelConfig(image_size=self.image_size)
-        TrainConfig(epochs=self.epochs, batch_size=self.batch_size, seed=self.seed)
 
     @property
     def source_pixels(self) -> int:
         """Side of the stored images."""
-        return self.source_size or default_source_size(self.image_size)
+        given = self.source_size
+        return default_source_size(self.image_size) if given is None else given
 
     @property
     def weight_files(self) -> dict[str, str]:
@@ -304,7 +321,10 @@ def parse_time(text: str | None) -> float:
     """Seconds: `90` or `90s`, `15m`, `12h`, `2d`; None is no limit."""
     if text is None:
         return math.inf
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
-    if not match or float(match[1]) <= 0:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text)
+    if not match:
         raise InputError(f"--time-budget '{text}' is no time; write it like 90m or 12h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    if not 1 <= seconds <= _MOST_SECONDS:
+        raise InputError(f"--time-budget must be from 1s to 3650d, got {text}")
+    return seconds

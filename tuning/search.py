@@ -156,6 +156,7 @@ def _new_question(chosen: dict[str, Any], *, here: bool) -> _Question:
     store = prepare(options, options.source_pixels)
     check_masks(arms, store)
     images = choose_images(options)
+    images.check_classes(store)
     return _Question(folder, options, make_spec(options, arms, space, store, images), store, images)
 
 
@@ -176,7 +177,9 @@ def _resumed_question(chosen: dict[str, Any], *, here: bool) -> _Question:
     asked |= {"data": options.data, "weights": options.weights}
     asked |= dataclasses.asdict(options.selection)
     spec = dataclasses.replace(spec, options={**spec.options, **asked})
-    return _Question(folder, options, spec, store, read_images(folder, spec))
+    images = read_images(folder, spec)
+    images.check_classes(store)
+    return _Question(folder, options, spec, store, images)
 
 
 def _folder(name: str) -> StudyFolder:

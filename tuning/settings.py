@@ -8,6 +8,7 @@ from typing import Any
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
+from masll.common.storage.regular import read_regular
 from masll.config import BEFORE, ModelConfig, TrainConfig
 
 # What has an option of its own in `tuning.search`, or is decided by the study.
@@ -65,7 +66,7 @@ def read_tables(option: str, path: str) -> dict[str, Any]:
         InputError: it cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text())
+        return tomllib.loads(read_regular(Path(path)).decode())
     except OSError as error:
         raise InputError(f"cannot read {option} {path}: {error.strerror}") from error
     except ValueError as error:  # no TOML, or no UTF-8

@@ -16,9 +16,9 @@ import torch
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
-from masll.common.options import add_options, option, options_from
+from masll.common.options import add_options, check_fields, option, options_from
 from masll.common.storage import any_path
-from masll.config import ModelConfig, TrainConfig
+from masll.config import LEAST_PIXELS, MOST_PIXELS, ModelConfig, TrainConfig
 from masll.data.split import Split
 from masll.devices import check_cuda, find_gpu
 from masll.evaluation import autocast
@@ -50,7 +50,12 @@ class SmokeOptions:
 
     device: str = option("cuda", "cuda or cpu", choices=("cuda", "cpu"))
     backbone: str = option("densenet121", "timm network whose steps are compared with the CPU's")
-    image_size: int = option(224, "side of its input in pixels")
+    image_size: int = option(
+        224, "side of its input in pixels", least=LEAST_PIXELS, most=MOST_PIXELS
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class _Skipped(Exception):

@@ -104,14 +104,16 @@ def _parameter(path: str, name: str, table: Any, known: Parameter | None) -> Par
     values: dict[str, Any] = {
         key: tuple(v) if isinstance(v, list) else v for key, v in table.items()
     }
-    variants = _LOCALIZING if name in SLL_ONLY else _GATING if name in GATE_ONLY else VARIANTS
-    base = known or Parameter(name, "float", default=_FIELDS[name].default, variants=variants)
+    having = _LOCALIZING if name in SLL_ONLY else _GATING if name in GATE_ONLY else VARIANTS
+    base = known or Parameter(name, "float", default=_FIELDS[name].default, variants=having)
     parameter = dataclasses.replace(base, **values)
     if not isinstance(parameter.variants, tuple):
         raise InputError(f"{where}: variants must be a list, got '{parameter.variants}'")
     for variant in parameter.variants:
         if variant not in VARIANTS:
             raise InputError(f"{where}: unknown variant '{variant}'{suggestion(variant, VARIANTS)}")
+        if variant not in having:
+            raise InputError(f"{where}: {variant} has no such part; leave it out of 'variants'")
     if parameter.type not in ("float", "int", "choice"):
         raise InputError(f"{where}: type must be float, int or choice, got '{parameter.type}'")
     _check_values(where, parameter)
@@ -132,7 +134,11 @@ def _check_values(where: str, parameter: Parameter) -> None:
     kind = typing.get_type_hints(config)[parameter.name]
     if parameter.type == "float" and kind is not float:
         raise InputError(f"{where}: type must be {'int' if kind is int else 'choice'}, got 'float'")
-    for value in parameter.choices or (parameter.low, parameter.high):
+    if type(parameter.log) is not bool:
+        raise InputError(f"{where}: log must be true or false, got {parameter.log!r}")
+    if len(set(parameter.choices)) < len(parameter.choices):
+        raise InputError(f"{where}: one of the choices stands twice; name each once")
+    for value in (*(parameter.choices or (parameter.low, parameter.high)), parameter.default):
         if value is None:  # a bound that is missing, which the distribution says
             continue
         fits = type(value) is kind or (kind is float and type(value) is int)

@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import io
+import itertools
 import os
 import shlex
 import shutil
@@ -42,6 +43,14 @@ class Parser(argparse.ArgumentParser):
             message = f"unknown option {unknown}{suggestion(unknown, self.known_options())}"
         print(f"error: {message}; see '{self.prog} --help'", file=sys.stderr)
         sys.exit(2)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        given = list(sys.argv[1:] if args is None else args)
+        for before, word in itertools.pairwise(["an argument", *given]):
+            flag, equals, value = word.partition("=")
+            if not word.strip() or (flag in self.known_options() and equals and not value):
+                self.error(f"{flag.strip() or before} is empty; give a value, or leave it out")
+        return super().parse_known_args(given, namespace)
 
     def known_options(self) -> set[str]:
         """Every option of the command and of its subcommands."""

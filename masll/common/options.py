@@ -8,9 +8,10 @@ import argparse
 import dataclasses
 import types
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
+from masll.common.checks import check_choice
 from masll.common.errors import InputError
 
 Options = TypeVar("Options")
@@ -22,14 +23,15 @@ def option(
     *,
     choices: Collection[str] | None = None,
     metavar: str | None = None,
+    least: int | None = None,
     most: int | None = None,
 ) -> Any:
     """A dataclass field that is also a command-line option of the same name.
 
     Args:
-        most: the largest value that `check_fields` lets pass.
+        least, most: the smallest and the largest value that `check_fields` lets pass.
     """
-    metadata = {"help": help, "choices": choices, "metavar": metavar, "most": most}
+    metadata = {"help": help, "choices": choices, "metavar": metavar, "least": least, "most": most}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -84,7 +86,7 @@ def options_from(namespace: argparse.Namespace, options: type[Options]) -> Optio
 
 
 def check_fields(options: Any) -> None:
-    """Raise `InputError` for an option of another type, empty, or above its most.
+    """Raise `InputError` for an option of another type, empty, out of bounds or of its choices.
 
     A whole number may stand for a float, and None for what has None as its default.
     """
@@ -95,15 +97,27 @@ def check_fields(options: Any) -> None:
             continue
         name = field.name.replace("_", " ")
         kind, repeated = _plain_type(hints[field.name])
-        allowed = (int, float) if kind is float else (kind,)
-        for each in value if repeated and isinstance(value, (list, tuple)) else (value,):
-            if type(each) not in allowed:
-                raise InputError(f"{name} must be of type {kind.__name__}, got {each!r}")
-            if each == "":
-                raise InputError(f"{name} is empty; give a value, or leave it out")
-        most = field.metadata["most"]
-        if most is not None and value > most:
-            raise InputError(f"{name} must be {most} at most, got {value}")
+        if repeated and not isinstance(value, (list, tuple)):
+            raise InputError(f"{name} must be a list, got {value!r}")
+        for each in value if repeated else (value,):
+            _check_value(name, each, kind, field.metadata)
+
+
+def _check_value(name: str, value: Any, kind: type, metadata: Mapping[str, Any]) -> None:
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise InputError(f"{name} must be of type {kind.__name__}, got {value!r}")
+    if value == "":
+        raise InputError(f"{name} is empty; give a value, or leave it out")
+    least, most = metadata["least"], metadata["most"]
+    if (least is not None and not value >= least) or (most is not None and not value <= most):
+        bounds = (
+            f"from {least} to {most}"
+            if None not in (least, most)
+            else (f"{least} or more" if most is None else f"{most} at most")
+        )
+        raise InputError(f"{name} must be {bounds}, got {value}")
+    if metadata["choices"]:
+        check_choice(name, str(value), metadata["choices"])
 
 
 def _plain_type(hint: Any) -> tuple[type, bool]:

@@ -9,11 +9,14 @@ from typing import Any
 
 from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
-from masll.common.options import add_options, option, options_from
+from masll.common.options import add_options, check_fields, option, options_from
 from masll.common.progress import progress_bar
+from masll.common.storage import any_path
+from masll.config import LEAST_PIXELS, MOST_COUNT, MOST_PIXELS, MOST_SEED
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.data.sources import survey_source
+from masll.data.synthesize import FEWEST
 from masll.data.types import SPLITS
 
 _EPILOG = """\
@@ -35,7 +38,9 @@ exit status: 0 all well, 1 verify found something, 2 bad input, 130 stopped by C
 class PrepareOptions(DataOptions):
     """What `prepare` stores."""
 
-    source_size: int | None = option(512, "side of the stored images in pixels")
+    source_size: int = option(
+        512, "side of the stored images in pixels", least=LEAST_PIXELS, most=MOST_PIXELS
+    )
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class VerifyOptions:
     """What `verify` looks at."""
 
     data: str = option("synthetic", "ISIC 2017 folder or CSV file", metavar="PATH")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -53,15 +61,26 @@ class AuditOptions:
     partial: bool = option(False, "leave out rows without an image and images without a row")
     out: str = option("duplicates", "folder for duplicates.csv and pictures", metavar="DIR")
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class SynthesizeOptions:
     """What `synthesize` draws."""
 
     out: Path = Path()  # given by its place, not by a name
-    images: int = option(690, "lesions to draw; split like ISIC 2017: 73 % train, 5 %, 22 % test")
-    size: int = option(256, "side of each image in pixels")
-    seed: int = option(0, "of the lesions")
+    images: int = option(
+        690,
+        "lesions to draw; split like ISIC 2017: 73 % train, 5 %, 22 % test",
+        least=FEWEST,
+        most=MOST_COUNT,
+    )
+    size: int = option(256, "side of each image in pixels", least=LEAST_PIXELS, most=MOST_PIXELS)
+    seed: int = option(0, "of the lesions", least=0, most=MOST_SEED)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,9 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(options: PrepareOptions) -> int:
     started = time.monotonic()
-    size = options.source_size or 0
-    if size < 1:
-        raise InputError(f"--source-size must be above 0, got {options.source_size}")
+    size = options.source_size
     store = prepare(options, size)
     for split in SPLITS:
         images = store.split(split)
@@ -123,10 +140,11 @@ def _verify(options: VerifyOptions) -> int:
 def _audit(options: AuditOptions) -> int:
     from masll.data.duplicates import contact_sheets, duplicates_of, write_csv
 
+    asked_folder = Path(options.out)
+    any_path(asked_folder).check_writable("--out")
+    report = duplicates_of(DataOptions(data=options.data, partial=options.partial))
     try:
-        asked_folder = Path(options.out)
         asked_folder.mkdir(parents=True, exist_ok=True)
-        report = duplicates_of(DataOptions(data=options.data, partial=options.partial))
         write_csv(asked_folder / "duplicates.csv", report)
         for stale in asked_folder.glob("pairs-*.png"):
             stale.unlink()

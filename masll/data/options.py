@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from masll.common.options import option
+from masll.common.options import check_fields, option
+from masll.config import LEAST_PIXELS, MOST_PIXELS
 from masll.data.reading import FITS
 
 
@@ -17,9 +18,15 @@ class DataOptions:
         metavar="PATH",
     )
     source_size: int | None = option(
-        None, "side of the stored images, which crops are cut from (default: twice the image size)"
+        None,
+        "side of the stored images, which crops are cut from (default: twice the image size)",
+        least=LEAST_PIXELS,
+        most=MOST_PIXELS,
     )
     fit: str = option(
         "squash", "how an image becomes a square: squash (the paper), pad or crop", choices=FITS
     )
     partial: bool = option(False, "leave out rows without an image and images without a row")
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -1,8 +1,9 @@
 """Drawn lesions as an official ISIC 2017 folder, so that every command can be tried on files."""
 
 import csv
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -11,12 +12,12 @@ from PIL import Image
 
 from masll.common.errors import InputError
 from masll.common.machine import usable_cores
-from masll.common.storage import whole_folder
+from masll.common.storage import any_path, whole_folder
 from masll.data.isic2017 import PREFIXES
 from masll.data.synthetic import label_of, synthesize
 
 _SHARES = {"validation": 150 / 2750, "test": 600 / 2750}  # of ISIC 2017; the rest is for training
-_FEWEST = 60  # of all splits together: below, a class has hardly an image for each split
+FEWEST = 60  # of all splits together: below, a class has hardly an image for each split
 
 
 def synthesize_folder(
@@ -36,17 +37,15 @@ def synthesize_folder(
     Raises:
         InputError: the folder is there already or cannot be written, or the numbers make no sense.
     """
-    if images < _FEWEST:
-        raise InputError(f"--images {images} is too few for three splits; draw {_FEWEST} or more")
-    if size < 32:
-        raise InputError(f"--size {size} is too small for a lesion; use at least 32 pixels")
-    if folder.exists():
+    if os.path.lexists(folder):
         raise InputError(f"{folder} exists already; name a new folder")
+    any_path(folder).check_writable("OUT")
+    rows = _deal(images, seed)
     try:
         with whole_folder(folder) as partial:
             for leftover in partial.iterdir():  # of other lesions, perhaps
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-            _write(partial, images, size, seed, progress)
+            _write(partial, rows, size, seed, progress)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
 
@@ -72,12 +71,11 @@ def _deal(images: int, seed: int) -> dict[str, list[tuple[int, int]]]:
 
 def _write(
     folder: Path,
-    images: int,
+    rows: Mapping[str, Sequence[tuple[int, int]]],
     size: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    rows = _deal(images, seed)
     for split, of_split in rows.items():
         (folder / f"{PREFIXES[split]}_Data").mkdir(parents=True)
         (folder / f"{PREFIXES[split]}_Part1_GroundTruth").mkdir()
@@ -105,7 +103,7 @@ def _write(
             for done, future in enumerate(drawing, start=1):
                 future.result()
                 if progress is not None:
-                    progress(done, images)
+                    progress(done, len(drawing))
         except BaseException:
             threads.shutdown(cancel_futures=True)
             raise

@@ -194,7 +194,7 @@ def test_of_a_missing_weights_file_nothing_else_is_said(capfd):
         ({"min_box_side": 2.0}, "got 2.0"),
         ({"backbone": "resnet18", "pretrained": True}, "--no-pretrained"),
         ({"threshold_scale": 0.0}, "got 0.0"),
-        ({"image_size": 8}, "8 is too small"),
+        ({"image_size": 8}, "image size must be from 32 to 16384, got 8"),
     ],
 )
 def test_bad_configurations_are_named(settings, words):

@@ -63,8 +63,8 @@ def test_bad_input_is_one_line(isic_master, cache, tmp_path):
         (["--out", tmp_path / "new", "--resume"], "no run to resume"),
         (["--out", tmp_path / "full" / "file"], "is a file"),
         (["--out", tmp_path / "new", "--lr", "-1"], "lr must be positive"),
-        (["--out", tmp_path / "new", "--source-size", 16], "--source-size 16"),
-        (["--out", tmp_path / "new", "--threads", 0], "--threads must be 1 or more"),
+        (["--out", tmp_path / "new", "--source-size", 16], "source size must be from 32"),
+        (["--out", tmp_path / "new", "--threads", 0], "threads must be from 1"),
         ([], "--out"),
     ]:
         assert_one_line_error(train(cache, "--data", isic_master, *arguments), word)

@@ -184,7 +184,7 @@ def test_augmentation_turns_and_mirrors_and_nothing_else():
     [
         ({"lr": 0.0}, "lr must be positive"),
         ({"lr": float("nan")}, "lr must be positive"),
-        ({"epochs": 0}, "epochs must be positive"),
+        ({"epochs": 0}, "epochs must be from 1"),
         ({"optimizer": "sdg"}, "did you mean 'sgd'"),
         ({"warmup": 1.0}, "got 1.0"),
         ({"weight_decay": -1.0}, "got -1.0"),

@@ -6,7 +6,7 @@ import pytest
 from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.data.prepare import prepare
-from tuning.images import choose_images, read_images, write_folds
+from tuning.images import StudyImages, choose_images, read_images, write_folds
 from tuning.options import SearchOptions, resolve
 from tuning.specification import make_spec
 from tuning.study.folder import StudyFolder
@@ -30,6 +30,7 @@ def test_a_fold_held_out_takes_the_place_of_the_official_validation_images(optio
     assert not images.cross_validated and held.name == "validation"
     share = len(held) / (len(train) + len(held))
     assert 0.1 < share < 0.3, "a fifth, as far as duplicates let it"
+    images.check_classes(store)
     assert abs(held.labels.mean() - train.labels.mean()) < 0.1, "stratified"
     pixels = {
         i: store.split(s).images[n] for s in official for n, i in enumerate(store.split(s).ids)
@@ -46,5 +47,20 @@ def test_a_fold_held_out_takes_the_place_of_the_official_validation_images(optio
 @pytest.mark.slow
 def test_folds_need_as_many_images_of_each_class(options, monkeypatch):
     monkeypatch.setattr("tuning.images.FOLDS", 99)
-    with pytest.raises(InputError, match="--validation fold needs 99 images of each class"):
+    with pytest.raises(InputError, match="--validation fold: 99 folds need both classes"):
         choose_images(options)
+
+
+@pytest.mark.slow
+def test_a_study_whose_images_lack_a_class_is_refused_before_it_trains(options):
+    store = prepare(options, options.source_pixels)
+    both = [record for record in store.records if record.split != "test"]
+    sorted_by_label = StudyImages(
+        folds={record.image_id: 4 * record.label for record in both}, validation="fold"
+    )
+    with pytest.raises(InputError, match="fold 0 of the study has not both classes"):
+        sorted_by_label.check_classes(store)
+    melanomas = {record.image_id: ["x"] for record in both if record.label}
+    with pytest.raises(InputError, match=r"--drop-leaks leaves training images of labels \[0\]"):
+        StudyImages(melanomas).check_classes(store)
+    StudyImages().check_classes(store)

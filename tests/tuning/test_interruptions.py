@@ -28,6 +28,19 @@ from tests.tuning.searches import (
 from tuning.checkpoints import Checkpoint, load_checkpoint
 from tuning.study.folder import StudyFolder
 
+HUNGRY = """
+import torch
+
+class Fusion(torch.nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, features, gate=None):
+        if self.training:
+            torch.empty(9 * 10**12)  # 36 TB, which no machine has
+        return features, None
+"""
+
 
 def checkpoint_of(study: Path, trial_id: str) -> Checkpoint | None:
     return load_checkpoint(StudyFolder(LocalPath(study)), trial_id)
@@ -102,9 +115,8 @@ def test_a_trial_of_a_killed_worker_goes_on_from_its_last_checkpoint(isic_master
 def test_a_trial_that_always_crashes_fails_with_its_error_and_the_rest_goes_on(
     isic_master, cache, tmp_path
 ):
-    # An activation map of 36 TB an image, which no machine has memory for.
-    space = tmp_path / "space.toml"
-    space.write_text('[map_size]\ntype = "choice"\nchoices = [3000000]\ndefault = 3000000\n')
+    part = tmp_path / "hungry.py"
+    part.write_text(HUNGRY)
     study = tmp_path / "study"
     result = search(
         cache,
@@ -113,24 +125,23 @@ def test_a_trial_that_always_crashes_fails_with_its_error_and_the_rest_goes_on(
         "--study",
         study,
         *SMALL,
-        "--space",
-        space,
+        "--variant-from",
+        part,
         "--variants",
-        "concat-fusion",
-        "global-only",
+        "gated-fusion",
         "--trials",
         1,
     )
     assert result.returncode == 1, result.stderr
-    assert "concat-fusion/test_resnet: 1 search" in result.stderr and "failed" in result.stderr
+    assert "hungry/test_resnet: 1 search" in result.stderr and "failed" in result.stderr
     trials = pd.read_parquet(study / "trials").set_index("arm")
-    failed = trials.loc["concat-fusion/test_resnet"]
+    failed = trials.loc["hungry/test_resnet"]
     assert (failed["status"], failed["crashes"]) == ("failed", 3)
     assert "memory" in failed["error"]
-    others = trials.loc["global-only/test_resnet"]
+    others = trials.loc["gated-fusion/test_resnet"]
     assert len(others) == 3 and set(others["status"]) == {"completed"}
     kept = {path: path.read_bytes() for path in (study / "trials").glob("*")}
-    again = search(cache, "--study", study, "--resume", "--retry-failed")
+    again = search(cache, "--study", study, "--resume", "--retry-failed", "--variant-from", part)
     assert_ends_hopeless(again, "memory")  # nothing else is left that could show that others work
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert_one_line_error(search(cache, "--retry-failed"), "--retry-failed", "--resume")

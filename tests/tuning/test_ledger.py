@@ -32,8 +32,8 @@ def ledger(tmp_path):
     return made
 
 
-def run(ledger, name, aucs):
-    """A trial with these validation AUCs by epoch; nan is a loss that was not finite."""
+def run(ledger, name, aucs, *, diverged=None):
+    """A trial with these validation AUCs by epoch; a last nan is a loss that was not finite."""
     trial = ledger.next(name).trial
     epochs = [
         EpochResult(n, 0.01, 0.5, 0.5, auc, *(None,) * 6, seconds=1.0)
@@ -45,7 +45,7 @@ def run(ledger, name, aucs):
         epochs=epochs,
         done=True,
         best=best,
-        diverged=math.isnan(aucs[-1]),
+        diverged=math.isnan(aucs[-1]) if diverged is None else diverged,
         predictions=[],
         seconds=1.0,
         earlier_seconds=0.0,
@@ -67,6 +67,16 @@ def test_a_loss_that_turns_nan_late_is_the_worst_trial_however_good_it_was(ledge
     assert arm.search.study.trials[0].value == 0.0
     sound, _ = run(ledger, "b", [0.6, 0.61])
     assert arm.best.trial == sound
+
+
+def test_an_auc_that_is_undefined_in_every_epoch_fails_a_trial_and_says_why(ledger):
+    (arm,) = ledger.plan.arms.values()
+    _, row = run(ledger, "a", [math.nan, math.nan], diverged=False)
+    assert (row.status, row.val_auc) == (Status.FAILED, None)
+    assert "undefined in every epoch" in row.error and "both classes" in row.error
+    assert arm.search.study.trials[0].state.name == "FAIL", "not the worst of the sound ones"
+    _, row = run(ledger, "b", [math.nan, 0.6], diverged=False)
+    assert (row.status, row.val_auc, row.error) == (Status.COMPLETED, 0.6, None)
 
 
 def test_a_confirmed_model_that_diverges_late_is_that_of_its_best_epoch_and_says_so(ledger):

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -58,19 +59,21 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
         """Nothing: what lies on this machine can be reached."""
 
     def check_writable(self, flag: str) -> None:
-        """Raise `InputError` unless the folder can be written to, or made; changes nothing.
+        """Raise `InputError` unless a file can be made in the folder, or in the one it will lie in.
 
         Args:
             flag: the option that names the folder.
         """
-        nearest = next(path for path in (self, *self.absolute().parents) if path.exists())
-        if not nearest.is_dir():
-            what = "a file" if nearest == self else f"below a file, {nearest}"
-            raise InputError(f"{flag} {self} is {what}; name a folder")
-        if not os.access(nearest, os.W_OK):
+        try:
+            nearest = next(path for path in (self, *self.absolute().parents) if _is_there(path))
+            if not nearest.is_dir():
+                what = "a file" if nearest == self else f"below a file, {nearest}"
+                raise InputError(f"{flag} {self} is {what}; name a folder")
+            tempfile.TemporaryFile(dir=nearest).close()  # without a name, where the system can
+        except OSError as error:
             raise InputError(
-                f"cannot write {flag} {self}: {nearest}: Permission denied; name another folder"
-            )
+                f"cannot write {flag} {self}: {error.strerror}; name another folder"
+            ) from error
 
     def parquet_fragments(self) -> dict[str, Any]:
         """The Parquet files right in the folder, by their names in order, for pyarrow.
@@ -82,6 +85,15 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
         form, here = parquet_format(), LocalFileSystem()
         names = sorted(path.name for path in self.content() if is_parquet(path.name))
         return {name: form.make_fragment(str(self / name), here) for name in names}
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a name is taken, if only by a link to nothing; raises where it cannot be one."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -77,12 +77,12 @@ def test_the_smallest_synthesized_folder_has_both_classes_in_every_split(tmp_pat
     ("arguments", "words"),
     [
         (["prepare", "--data", "nowhere"], ["nowhere"]),
-        (["prepare", "--source-size", "0"], ["--source-size", "0"]),
+        (["prepare", "--source-size", "0"], ["source size", "32", "got 0"]),
         (["prepare", "--fit", "stretch"], ["stretch", "squash"]),
         (["verify", "--daat", "x"], ["--daat", "did you mean '--data'"]),
         (["audits"], ["audits", "audit"]),
         ([], ["COMMAND"]),
-        (["synthesize", "x", "--images", "2"], ["--images", "2"]),
+        (["synthesize", "x", "--images", "2"], ["images", "60", "got 2"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
