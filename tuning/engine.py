@@ -68,8 +68,7 @@ def ray_session(options: SearchOptions) -> Iterator[Path]:
             stack.enter_context(own_token(folder / "token"))
             stack.enter_context(loopback_only())
         stack.callback(ray.shutdown)
-        with patient_start():
-            _start(options, folder)
+        _start(options, folder)
         yield folder
 
 
@@ -95,7 +94,8 @@ def _start(options: SearchOptions, folder: Path) -> None:
             **quiet,
         }
         try:
-            ray.init(**settings)
+            with patient_start():
+                ray.init(**settings)
         except Exception:  # of no kind of its own where Ray has waited too long
             ray.shutdown()
             end_processes(folder)
@@ -104,7 +104,8 @@ def _start(options: SearchOptions, folder: Path) -> None:
 
 def _start_again(settings: dict[str, Any], cores: int) -> None:
     try:
-        ray.init(**settings)
+        with patient_start():
+            ray.init(**settings)
     except Exception as error:
         raise InputError(
             f"Ray did not start, tried twice: {_in_one_line(error)}; the machine's load is "

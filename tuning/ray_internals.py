@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray._private import ray_constants, services
+from ray._private import parameter, ray_constants, services
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
@@ -23,6 +24,12 @@ from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
 
 LOOPBACK = "127.0.0.1"
+_AGENTS_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
 _LONGEST_START = 90.0  # seconds
 _OF_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _tune_failed = RayActorManager._actor_task_failed
@@ -62,8 +69,13 @@ def survive_lost_workers() -> None:
 
 @contextlib.contextmanager
 def patient_start() -> Iterator[None]:
-    """Let Ray wait for its own processes for longer than the 30 s that it gives a busy machine."""
-    look_once = services.get_node
+    """Let a start of Ray take longer than the seconds that are fixed in it.
+
+    Its raylet ends itself when an agent does not say within 15 s on which port it listens, so the
+    ports are chosen here; and `ray.init` waits for 30 s for the raylet.
+    """
+    look_once, settings = services.get_node, parameter.RayParams
+    ports = dict(zip(_AGENTS_PORTS, _free_ports(len(_AGENTS_PORTS)), strict=True))
 
     def look(*arguments: Any) -> Any:
         ends = time.monotonic() + _LONGEST_START
@@ -76,10 +88,19 @@ def patient_start() -> Iterator[None]:
             time.sleep(0.5)
 
     services.get_node = look
+    parameter.RayParams = lambda **given: settings(**{**given, **ports})
     try:
         yield
     finally:
-        services.get_node = look_once
+        services.get_node, parameter.RayParams = look_once, settings
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 @contextlib.contextmanager

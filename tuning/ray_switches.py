@@ -6,6 +6,9 @@ _SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
     "RAY_enable_metrics_collection": "0",
     "RAY_worker_niceness": "0",  # that of the command: Ray's 15 starves them on a busy machine
+    # Each is 30 s, too few on a busy machine.
+    "RAY_agent_register_timeout_ms": "120000",
+    "RAY_gcs_server_port_wait_time_s": "120",
     "RAY_AIR_NEW_OUTPUT": "0",  # our rows are the only log, and our display the only one
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",

@@ -5,7 +5,7 @@ import types
 
 import pytest
 import ray
-from ray._private import services
+from ray._private import parameter, services
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import (
     ActorDiedError,
@@ -125,6 +125,15 @@ def test_a_start_waits_for_a_node_that_comes_late_but_not_for_ever(monkeypatch):
         with pytest.raises(RuntimeError, match="no node at gcs"):
             services.get_node("gcs", "node")
     assert services.get_node is get_node
+
+
+def test_a_start_chooses_the_ports_that_its_raylet_would_not_wait_for():
+    settings = parameter.RayParams
+    with patient_start():
+        params = parameter.RayParams(_system_config={}, metrics_export_port=None)
+    assert parameter.RayParams is settings
+    ports = [getattr(params, name) for name in ray_internals._AGENTS_PORTS]
+    assert all(ports) and len(set(ports)) == 4
 
 
 def test_the_trial_that_waits_is_found_among_the_live_ones():
