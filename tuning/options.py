@@ -34,8 +34,8 @@ from tuning.settings import parse_settings
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "backbones": ("efficientnet_lite0",),
-        "trials": 3,
-        "epochs": 4,
+        "trials": 2,
+        "epochs": 3,
         "seeds": 3,
         "image_size": 64,
         "source_size": 192,

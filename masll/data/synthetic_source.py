@@ -39,18 +39,19 @@ class SyntheticSource:
         ]
 
     def identity(self) -> Any:
-        generator = self._kind(synthetic.GENERATOR_VERSION)
-        return {"generator": generator, "counts": self.counts, "seed": self.seed}
+        return {"generator": self._generator, "counts": self.counts, "seed": self.seed}
 
     def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
         del fit  # drawn as a square
         index = int(record.image_id.removeprefix("SYN_"))
         lesion = synthetic.synthesize(index, size, self.seed, self.kind)
-        digest = f"{self._kind(synthetic.GENERATOR_VERSION)}/{self.seed}/{index}"
+        digest = f"{self._generator}/{self.seed}/{index}"
         return Picture(lesion.image, lesion.mask, digest)
 
-    def _kind(self, version: int) -> int | str:
-        """The generator of these lesions; of the first kind a number, as stores have had it."""
+    @property
+    def _generator(self) -> int | str:
+        """What has drawn these lesions; of the first kind a number, as stores have had it."""
+        version = synthetic.GENERATOR_VERSIONS[self.kind]
         return version if self.kind == "abcd" else f"{self.kind} {version}"
 
     def inspect(self, record: Record) -> Iterable[Problem]:

@@ -70,21 +70,24 @@ def test_waves_vanish_from_a_reduced_image_and_show_in_a_crop(seed):
     waves = _waves(np.random.default_rng(seed), axis[None, :], axis[:, None])
     image = torch.tensor(waves, dtype=torch.float32).expand(1, 3, 192, 192)
     half = torch.tensor([[48, 48, 144, 144]])
-    assert resize(image, 64).std() < 0.25 * waves.std()
+    inner = slice(2, -2)  # a filter is another one at the border
+    assert resize(image, 64)[..., inner, inner].std() < 0.02 * waves.std()
     assert crop_and_resize(image, half, 64).std() > 0.4 * waves.std()
 
 
 def test_the_label_of_the_fine_kind_is_the_pattern_but_for_one_in_twenty():
     def contrast(lesion) -> float:  # between neighbours within the lesion, hair and bubbles aside
         grey = lesion.image.mean(axis=2)
-        return float(np.median(abs(np.diff(grey, axis=1))[lesion.mask[:, 1:]]))
+        along = np.median(abs(np.diff(grey, axis=1))[lesion.mask[:, 1:]])
+        down = np.median(abs(np.diff(grey, axis=0))[lesion.mask[1:]])
+        return float(max(along, down))
 
     lesions = [synthesize(i, 192, kind="fine") for i in range(60)]
     labels = [lesion.label for lesion in lesions]
     assert labels == [label_of(i, kind="fine") for i in range(60)]
     assert binary_metrics(labels, [contrast(lesion) for lesion in lesions])["auc"] > 0.85
     many = [label_of(i, kind="fine") for i in range(4000)]
-    assert 0.33 < np.mean(many) < 0.40
+    assert 0.38 < np.mean(many) < 0.44
     shape = [factors_of(i).asymmetry + factors_of(i).border for i in range(4000)]
     assert abs(binary_metrics(many, shape)["auc"] - 0.5) < 0.03, "nothing else tells it"
 
