@@ -206,6 +206,10 @@ def main(arguments: list[str] | None = None) -> int:
         f"(two one-sided tests, default: {MARGIN})",
     )
     options = parser.parse_args(arguments)
+    if options.out is not None:
+        options.out.check_writable("--out")
+    if len(set(options.studies)) < len(options.studies):
+        raise InputError(f"a study is named twice in {' '.join(options.studies)}; name each once")
     studies = [read_study(path, search_predictions=False) for path in options.studies]
     console = Terminal()
     if len(studies) > 1:

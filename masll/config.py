@@ -28,6 +28,7 @@ MOST_PIXELS = 2**14  # far above what a network or the memory takes
 MOST_COUNT = 10**6
 MOST_SHARE = 10**6  # of what is over 1 as a rule, and has no end: products of it stay finite
 MOST_THREADS = 2**10
+MOST_LR = 1e38  # that of a weight
 MOST_SEED = 2**63 - 1
 
 
@@ -142,8 +143,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not 0 < self.lr < math.inf:
-            raise InputError(f"lr must be positive, got {self.lr}")
+        if not 0 < self.lr <= MOST_LR:
+            raise InputError(f"lr must be positive and at most {MOST_LR:g}, got {self.lr}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight decay must be 0 or more, got {self.weight_decay}")
         if not 0 <= self.warmup < 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from masll.backbones import feature_layout
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
@@ -18,7 +19,7 @@ from masll.config import BEFORE, MOST_THREADS, ModelConfig, TrainConfig, default
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.devices import find_device, keep_freed_memory
-from masll.model import save_model
+from masll.model import find_weights, save_model
 from masll.parts import load_part
 from masll.results import UNDEFINED, EpochResult
 from masll.states import load_state, save_state
@@ -84,6 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
     if source_size < model_config.image_size:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
     device = find_device(options.device)
+    # Refused before images are prepared.
+    feature_layout(model_config.backbone, model_config.image_size)
+    find_weights(model_config)
     keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)

@@ -1,0 +1,134 @@
+"""Runs command lines in forks of one process that has imported everything, so that each is quick.
+
+    python -m tests.options.forks FOLDER CACHE < lines > answers
+
+FOLDER holds what the lines name (see `test_command_lines`). Each line becomes one line of JSON:
+what was asked, the exit status, what stderr said, what was left on the disk, and whether the
+command came to its work, where it is stopped.
+"""
+
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from masll.common.command import run
+
+COMMANDS = {
+    "search": "tuning.search",
+    "status": "tuning.status",
+    "smoke": "tuning.smoke",
+    "report": "ablations.report",
+    "train": "masll.train",
+    "predict": "masll.predict",
+    "audit": "masll.audit",
+    "data": "masll.data.__main__",
+}
+_WORK = {
+    "tuning.search": "_train",
+    "tuning.smoke": "CHECKS",
+    "ablations.report": "write_report",
+    "masll.train": "Trainer",
+    "masll.audit": "audit",
+}
+# Imported late by the commands themselves.
+_LATE = ("masll.backbones", "masll.model", "masll.data.duplicates", "tuning.preview")
+_LIMIT = 120  # seconds of one command line
+_AT_WORK = 77  # exit status of a command that was stopped at its work
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command line came to."""
+
+    line: str
+    status: int
+    errors: str  # stderr
+    written: list[str]  # what it left in its folder, which was empty
+    at_work: bool  # its options were taken
+
+
+class _Work:
+    """Takes the place of a command's work."""
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_AT_WORK)
+
+    items = __call__
+
+
+def answer(line: str, folder: Path) -> Answer:
+    """Run one command line in a fork, in an empty folder of its own."""
+    work = folder / "work"
+    work.mkdir()
+    out, errors = folder / "stdout", folder / "stderr"
+    command, *words = shlex.split(line)
+    child = os.fork()
+    if not child:
+        _run(command, [_placed(word, folder, work) for word in words], work, out, errors)
+    _, ended = os.waitpid(child, 0)
+    status = os.waitstatus_to_exitcode(ended)
+    written = sorted(str(path.relative_to(work)) for path in work.rglob("*"))
+    shutil.rmtree(work)
+    return Answer(line, status, errors.read_text(errors="replace"), written, status == _AT_WORK)
+
+
+def _placed(word: str, folder: Path, work: Path) -> str:
+    """A word of a command line: one in capitals names a file or folder."""
+    first, slash, rest = word.partition("/")
+    if first in ("OUT", "STUDY"):
+        return str(work / first.lower()) + slash + rest
+    if first == "LONG":
+        return 300 * "a"
+    if first.isupper() and (folder / first.lower()).exists():
+        return str((folder / first.lower()).resolve()) + slash + rest
+    return word
+
+
+def _run(command: str, words: list[str], work: Path, out: Path, errors: Path) -> NoReturn:
+    try:
+        os.setsid()
+        signal.alarm(_LIMIT)
+        os.chdir(work)
+        for number, path in ((0, Path(os.devnull)), (1, out), (2, errors)):
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+            os.dup2(os.open(path, flags), number)
+        module = import_module(COMMANDS[command])
+        if module.__name__ in _WORK:
+            setattr(module, _WORK[module.__name__], _Work())
+        sys.argv = [command, *words]
+        run(module.main)
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(99)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    os.environ.update({"MASLL_CACHE": sys.argv[2], "HF_HUB_OFFLINE": "1"})
+    torch.set_num_threads(1)
+    for module in (*COMMANDS.values(), *_LATE):
+        import_module(module)
+    for line in sys.stdin.read().splitlines():
+        print(json.dumps(dataclasses.asdict(answer(line, folder))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
