@@ -16,12 +16,13 @@ from tuning.study.trial import Stage, Status
 _SPLITS = ("validation", "test")
 
 
-def faults(ended: Iterable[TrialRow], rows: pa.Table) -> Iterator[tuple[str, str]]:
+def faults(ended: Iterable[TrialRow], rows: pa.Table, *, alike: bool) -> Iterator[tuple[str, str]]:
     """What is wrong, as a trial and a reason.
 
     Args:
         ended: the trials whose predictions were read.
         rows: of predictions/, of those trials.
+        alike: whether all trials must have the same images, as those of one search do.
     """
     yield from _values(rows)
     yield from _of_trials(ended, rows)
@@ -30,7 +31,7 @@ def faults(ended: Iterable[TrialRow], rows: pa.Table) -> Iterator[tuple[str, str
         counts = rows.group_by(named).aggregate([([], "count_all")])
         twice = counts.filter(pc.field("count_all") > 1).slice(0, 1).to_pylist()[0]
         yield twice["trial_id"], f"image {twice['image_id']} stands twice"
-    for split in _SPLITS:
+    for split in _SPLITS if alike else ():
         yield from _other_images(split, rows.filter(pc.field("split") == split))
 
 
