@@ -13,10 +13,11 @@ from masll.common.storage import AnyPath, any_path
 from masll.variants import known_variants
 from tuning.study.arm import Arm, Declaration
 from tuning.study.folder import StudyFolder
-from tuning.study.reader import RowType, read_rows, row_files
-from tuning.study.rows import EpochRow, PredictionRow, TrialRow
+from tuning.study.openings import check_openings
+from tuning.study.reader import read_ended
 from tuning.study.spec import Spec, read_spec
 from tuning.study.trial import Stage, Status
+from tuning.study.unfinished import check_begun
 
 # What studies of earlier versions lack, with what it was then.
 _EARLIER: Mapping[str, float] = {"confirmation": 1, "seconds": 0, "gpus": 0}
@@ -109,31 +110,28 @@ def read_study(path: str | AnyPath, *, search_predictions: bool = True) -> Study
             figures need those of the confirmed models alone.
 
     Raises:
-        InputError: no such folder, nothing of a study in it, a file that cannot be read or lacks
-            a column, or a label that is neither 0 nor 1.
+        InputError: no such folder, nothing of a study in it, or a file that cannot be read or
+            contradicts another.
     """
     folder = StudyFolder(any_path(path))
     folder.path.check_reachable()
     if not folder.path.is_dir():
         raise InputError(f"no study folder '{folder}'; name one that tuning.search has made")
     spec = read_spec(folder) if folder.spec.exists() else Spec()
-    trials = _read(folder.trials, TrialRow)
-    if trials.empty and not spec.arms:
+    check_openings(folder)
+    ended = read_ended(folder, spec, stage=None if search_predictions else Stage.CONFIRM)
+    if not ended.rows and not spec.arms:
         raise InputError(f"{folder.trials} has no finished trial; wait for one, or name a study")
-    stage = None if search_predictions else Stage.CONFIRM
-    epochs = _read(folder.epochs, EpochRow)
-    predictions = _read(folder.predictions, PredictionRow, stage)
-    _check_labels(folder.predictions, predictions)
+    check_begun(folder, spec, ended.rows)
+    trials = ended.trials.to_pandas()
     for name, value in _EARLIER.items():
         column = trials[name] if name in trials else pd.Series(pd.NA, trials.index)
         trials = trials.assign(**{name: column.astype("Float64").fillna(value).astype(float)})
-    # A killed run may leave rows of a trial that never came to its end.
-    ended = trials["trial_id"]
     return Study(
         folder,
         trials.sort_values("trial_id", ignore_index=True),
-        epochs[epochs["trial_id"].isin(ended)].reset_index(drop=True),
-        predictions[predictions["trial_id"].isin(ended)].reset_index(drop=True),
+        ended.epochs.to_pandas(),
+        ended.predictions.to_pandas(),
         spec,
     )
 
@@ -155,17 +153,3 @@ def _arm_of(row: Mapping[Hashable, Any]) -> Arm:
     if isinstance(fixed, str):
         declared = Declaration(name_of(row["arm"]), json.loads(fixed))
     return Arm(row["variant"], row["backbone"], declared)
-
-
-def _read(folder: AnyPath, row: RowType, stage: Stage | None = None) -> pd.DataFrame:
-    return read_rows(folder, row_files(folder), row, stage=stage).to_pandas()
-
-
-def _check_labels(folder: AnyPath, predictions: pd.DataFrame) -> None:
-    strange = predictions[~predictions["label"].isin([0, 1])]
-    if len(strange):
-        row = strange.iloc[0]
-        raise InputError(
-            f"{folder}: trial {row['trial_id']}, image {row['image_id']}: "
-            f"label must be 0 or 1, got {row['label']}"
-        )

@@ -30,6 +30,7 @@ from masll.parts import Part
 from masll.variants import describe
 
 CLASSES = 2  # column 1 is melanoma
+_MOST_OF_CONFIG = 2**20  # bytes of config.json, which has some hundreds
 
 
 @dataclass(frozen=True)
@@ -233,23 +234,30 @@ def load_model(folder: str | Path | AnyPath, parts: Iterable[Part] = ()) -> Masl
         InputError: the folder holds no model, or one with a part that is not among `parts`.
     """
     folder = any_path(folder)
+    reading = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text())
-        weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+        config = json.loads(reading.read_text(most=_MOST_OF_CONFIG))
+        reading = folder / "model.safetensors"
+        weights = safetensors.torch.load(reading.read_bytes())
+        reading = folder / "config.json"
         images = {"source_size": config.pop("source_size"), "fit": config.pop("fit", "squash")}
         for kind in config.keys() & {"fusion", "localizer"}:
             config[kind] = _named_again(folder / f"{kind}.py", config[kind], parts)
         config = ModelConfig(**{**BEFORE, **config, "pretrained": False, "weights": None})
+        model = build_model(config)
         data = DataOptions(**images)
         if data.source_size is None or data.source_size < config.image_size:
             raise ValueError(f"source size {data.source_size} is below the image size")
-    except InputError:
+    except _UnknownPart:
         raise
-    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+    except (
+        *(OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError),
+        safetensors.SafetensorError,
+    ) as error:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(
-            f"{folder} holds no readable model: {error}; name a models/ folder"
+            f"{folder} holds no readable model: {reading.name}: {text}; name a models/ folder"
         ) from error
-    model = build_model(config)
     model.inputs = dataclasses.replace(model.inputs, **images)
     try:
         model.load_state_dict(weights)
@@ -260,12 +268,16 @@ def load_model(folder: str | Path | AnyPath, parts: Iterable[Part] = ()) -> Masl
     return model.eval()
 
 
+class _UnknownPart(InputError):
+    """A model has a part of a user's that was not named again."""
+
+
 def _named_again(copy: AnyPath, saved: Mapping[str, Any], parts: Iterable[Part]) -> Part:
     """The part among `parts` that a model was saved with, of which `copy` is the source."""
     for part in parts:
         if part.name == saved["name"] and part.sha256 == saved["sha256"]:
             return part.with_options(saved["options"])
-    raise InputError(
+    raise _UnknownPart(
         f"the model has a {copy.stem} of its own, {saved['name']}; if you trust {copy}, "
         f"save it as {saved['name']}.py and name it: --variant-from {saved['name']}.py"
     )

@@ -3,10 +3,11 @@
 from tuning.options import SearchOptions
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.study.folder import StudyFolder
+from tuning.study.openings import check_openings
 from tuning.study.reader import TrialReader
 from tuning.study.spec import Spec
 from tuning.study.trial import Status
-from tuning.study.unfinished import UnfinishedTrials
+from tuning.study.unfinished import UnfinishedTrials, check_begun
 
 
 def load_plan(
@@ -24,6 +25,9 @@ def load_plan(
         confirm_again: allow each arm one confirmation more than it has had.
         retry_failed: let trials that ended as failed begin anew; their rows stay until they end.
         reader: of the study's trials, where some were read before.
+
+    Raises:
+        InputError: a file that cannot be read, or that contradicts another.
     """
     plan = StudyPlan(
         ArmPlan(
@@ -39,7 +43,10 @@ def load_plan(
         )
         for arm in spec.arms
     )
-    results = (reader or TrialReader(folder, spec.space)).results()
+    check_openings(folder)
+    reader = reader or TrialReader(folder, spec)
+    results = reader.results()
+    begun = check_begun(folder, spec, reader.rows())
     again = [r.trial for r in results if retry_failed and r.status == Status.FAILED]
     results = [result for result in results if result.trial not in again]
     for result in results:
@@ -47,7 +54,7 @@ def load_plan(
     for trial in again:
         plan.arms[trial.arm].resume(trial)
     ended = {trial.trial_id for trial in [*again, *(result.trial for result in results)]}
-    for unfinished in UnfinishedTrials(folder).all():
+    for unfinished in begun:
         # A killed run may have written a trial's rows and not come to forget it.
         if unfinished.trial.trial_id not in ended:
             plan.arms[unfinished.trial.arm].resume(unfinished.trial)

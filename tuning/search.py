@@ -45,6 +45,7 @@ from tuning.specification import make_spec, resumed_options, with_run
 from tuning.study.folder import StudyFolder
 from tuning.study.lock import hold
 from tuning.study.rows import TrialRow
+from tuning.study.set_aside import set_damaged_aside
 from tuning.study.spec import Spec, read_spec
 from tuning.study.trial import Stage, Status, TrialResult
 from tuning.study.writer import RowWriter
@@ -74,14 +75,19 @@ def main(arguments: list[str] | None = None) -> int:
     quiet_optuna()
     resume, dry_run = chosen.pop("resume", False), chosen.pop("dry_run", False)
     of_resume = {name: chosen.pop(name, False) for name in ("confirm_again", "retry_failed")}
-    for name, given in of_resume.items():
+    set_aside = chosen.pop("set_aside", False)
+    if set_aside and dry_run:
+        raise InputError("--set-aside moves files, --dry-run changes none; leave one out")
+    for name, given in {**of_resume, "set_aside": set_aside}.items():
         if given and not resume:
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"{flag} needs --resume and --study DIR, the study to go on with")
     if resume and "study" not in chosen:
         raise InputError("--resume needs --study DIR, the study to go on with")
-    ask = _resumed_question if resume else _new_question
-    question = ask(chosen, here=not dry_run)
+    if resume:
+        question = _resumed_question(chosen, here=not dry_run, damaged=set_aside)
+    else:
+        question = _new_question(chosen, here=not dry_run)
     options = question.options
     console = Terminal()
     if dry_run:
@@ -92,6 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
         _print_what_it_will_see(question, console, resume=resume)
         return 0
     with hold(question.folder):
+        if set_aside:
+            for line in set_damaged_aside(question.folder, question.spec):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
         plan = question.plan(**of_resume)
         forget_ended(question.folder, plan)
         outcome = _train(plan, question, console)
@@ -160,11 +169,14 @@ def _new_question(chosen: dict[str, Any], *, here: bool) -> _Question:
     return _Question(folder, options, make_spec(options, arms, space, store, images), store, images)
 
 
-def _resumed_question(chosen: dict[str, Any], *, here: bool) -> _Question:
+def _resumed_question(chosen: dict[str, Any], *, here: bool, damaged: bool) -> _Question:
+    """A study that goes on; `damaged` if some of its trials may be."""
     folder = _folder(chosen["study"])
     spec = read_spec(folder)
     options = resumed_options(spec, chosen)
     check_resumed(folder)
+    if not damaged:
+        load_plan(folder, options, spec)  # images may take long to prepare
     if here:
         check_machine(options)
     check_networks(options, weights=here)
@@ -257,6 +269,8 @@ def _parse(arguments: list[str] | None) -> dict[str, Any]:
         "--confirm-again": "with --resume: open the test set once more, for arms whose longer "
         "search has found something better; every table will say so",
         "--retry-failed": "with --resume: train the trials again that have failed",
+        "--set-aside": "with --resume: move the files of damaged trials to STUDY/set-aside, and "
+        "train these trials again",
     }
     for flag, help_text in flags.items():
         parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)

@@ -29,6 +29,7 @@ from masll.variants import VARIANTS
 from tuning.slots import this_machine
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import TrialReader
+from tuning.study.spec import Spec
 from tuning.study.trial import Status
 
 _PACKED = 4  # trials on each GPU
@@ -216,7 +217,7 @@ def _packed(here: _Here) -> str:
         process.wait()
     with _search("--study", str(study), "--resume", *shared) as process:
         _end(process)
-    ended = list(TrialReader(StudyFolder(any_path(study)), ()).rows())
+    ended = list(TrialReader(StudyFolder(any_path(study)), Spec()).rows())
     expected = 2 * (trials + 1)
     failed = [row.error for row in ended if row.status == Status.FAILED]
     _require(not failed, f"{len(failed)} trials failed: {failed[:1]}")

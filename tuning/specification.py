@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from masll.common.checks import check_choice
 from masll.common.errors import InputError
+from masll.common.options import check_fields
 from masll.data.store import ImageStore
 from masll.data.types import SPLITS
 from masll.variants import PLAIN, describe
@@ -78,7 +80,7 @@ def with_run(
     now = datetime.datetime.now(datetime.UTC)
     seconds = (now - started).total_seconds()
     run = Run(_iso(started), _iso(now), seconds, str(slots), outcome.busy, outcome.left_out)
-    spent = spent_by_arm(TrialReader(folder, ()).rows())
+    spent = spent_by_arm(TrialReader(folder, spec).rows())
     return dataclasses.replace(spec, runs=(*spec.runs, run), spent=spent)
 
 
@@ -94,7 +96,8 @@ def resumed_options(spec: Spec, chosen: Mapping[str, Any]) -> SearchOptions:
     if not spec.options:
         raise InputError("spec.json names no options, so the study cannot be resumed; restore it")
     before = {"set": SETTINGS_BEFORE, **dataclasses.asdict(AS_BEFORE)}
-    original = {**before, **spec.options}
+    original = {name: _plain(value) for name, value in {**before, **spec.options}.items()}
+    _check_original(original)
     for name in sorted(_READ & chosen.keys()):
         raise InputError(
             f"--{name} cannot change on resuming; leave it out, or start another study"
@@ -102,7 +105,7 @@ def resumed_options(spec: Spec, chosen: Mapping[str, Any]) -> SearchOptions:
     for name, value in chosen.items():
         if name in _NOT_ASKED | _BY_CONTENT or name not in original:
             continue
-        was = _plain(original[name])
+        was = original[name]
         flag = f"--{name.replace('_', '-')}"
         if name in _BUDGET:
             if value < was:
@@ -114,7 +117,22 @@ def resumed_options(spec: Spec, chosen: Mapping[str, Any]) -> SearchOptions:
                 f"{flag} {_shown(value)}, but the study was asked {_shown(was)}; "
                 "leave it out, or start another study"
             )
-    return SearchOptions(**{**{k: _plain(v) for k, v in original.items()}, **chosen})
+    return SearchOptions(**{**original, **chosen})
+
+
+def _check_original(original: Mapping[str, Any]) -> None:
+    """Raise `InputError` for options of a spec that the search itself would refuse."""
+    fields = {f.name: f for f in dataclasses.fields(SearchOptions) if f.name not in _NOT_ASKED}
+    try:
+        for name, value in original.items():
+            if name not in fields:
+                raise InputError(f"unknown option {name}")
+            if choices := fields[name].metadata["choices"]:
+                for each in value if isinstance(value, tuple) else (value,):
+                    check_choice(name, each, choices)
+        check_fields(SearchOptions(**original))
+    except (InputError, TypeError, AttributeError) as error:
+        raise InputError(f"options of spec.json: {error}; restore it") from error
 
 
 def _weights(options: SearchOptions) -> dict[str, WeightsRecord]:

@@ -84,7 +84,7 @@ class StatusView:
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
-        self._reader = TrialReader(folder, read_spec(folder).space)
+        self._reader = TrialReader(folder, read_spec(folder))
         self.held: str | None = None
         self.ended = 0
 

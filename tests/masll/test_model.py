@@ -1,6 +1,7 @@
 """The variants as a leave-one-out design, and models on disk."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -219,7 +220,20 @@ def test_a_folder_without_a_model_is_named(tmp_path):
     config.write_text(sound.replace('"baseline"', '"gated-fusion"'))
     with pytest.raises(InputError, match=r"does not fit config\.json"):
         load_model(tmp_path)
-    for spoilt in ("{}", "[]", "{", sound.replace('"variant"', '"varaint"')):
-        config.write_text(spoilt)
-        with pytest.raises(InputError, match="holds no readable model"):
+    spoilt = {key: sound.replace(f'"{key}": ', f'"{key}": [1], "x": ') for key in json.loads(sound)}
+    wrong = sound.replace('"variant"', '"varaint"'), "{}", "[]", "{", "", "null", "[" * 10**5
+    for text in (*wrong, *spoilt.values(), sound.replace('"squash"', '"foo"')):
+        config.write_text(text)
+        with pytest.raises(InputError, match=r"holds no readable model: config\.json: ") as caught:
             load_model(tmp_path)
+        assert "\n" not in str(caught.value)
+    config.write_text(sound)
+    weights = tmp_path / "model.safetensors"
+    for content in (b"", b"\0" * 100, weights.read_bytes()[:-9]):
+        weights.write_bytes(content)
+        with pytest.raises(InputError, match=r"holds no readable model: model\.safetensors: "):
+            load_model(tmp_path)
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(InputError, match=r"model\.safetensors: no regular file"):
+        load_model(tmp_path)

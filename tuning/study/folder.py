@@ -96,6 +96,16 @@ class StudyFolder:
         best = (self.best_weights(trial_id, number) for number in (0, 1))
         return [self.place(trial_id), self.checkpoint(trial_id), *best]
 
+    def set_aside(self, time: str) -> AnyPath:
+        """Where the files of damaged trials are kept that were found at a time."""
+        return self.path / "set-aside" / time
+
+    def files_of(self, trial_id: str) -> list[AnyPath]:
+        """All that there may be of a trial in the study's folders, its row first."""
+        rows = (self.trials, self.epochs, self.predictions)
+        of_rows = [folder / f"{trial_id}.parquet" for folder in rows]
+        return [*of_rows, self.begun(trial_id), *self.workers_files(trial_id)]
+
     def begun(self, trial_id: str) -> AnyPath:
         """What was asked of a trial that has begun, and how far it is."""
         return self.running / f"{trial_id}.json"

@@ -8,7 +8,10 @@ import datetime
 import json
 from typing import Any
 
+from masll.common.errors import InputError
+from tuning.study.damage import in_words
 from tuning.study.folder import StudyFolder
+from tuning.study.plain import check_type, parsed
 from tuning.study.trial import Trial
 
 
@@ -30,6 +33,23 @@ def log_opening(
         "params": dict(trial.params),
     }
     folder.openings.write_whole("".join(f"{each}\n" for each in [*before, json.dumps(line)]))
+
+
+def check_openings(folder: StudyFolder) -> None:
+    """Raise `InputError` unless each line names a trial and a time."""
+    try:
+        for number, line in enumerate(_whole_lines(folder), 1):
+            try:
+                content = parsed(line)
+                datetime.datetime.fromisoformat(content["time"])
+                check_type("trial_id", content["trial_id"], str)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"line {number} is no opening of the test set") from error
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder.openings}: {in_words(error)}; restore it: it tells when the test set was "
+            "opened, and nothing else does"
+        ) from error
 
 
 def _whole_lines(folder: StudyFolder) -> list[str]:
@@ -56,7 +76,7 @@ def _tells(line: str, trial_id: str, time: datetime.datetime) -> bool:
 
 def _content(line: str) -> dict[str, Any] | None:
     try:
-        content = json.loads(line)
+        content = parsed(line)
     except ValueError:
         return None
     return content if isinstance(content, dict) else None

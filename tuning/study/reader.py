@@ -1,28 +1,36 @@
 """Reading rows: the one reader, for the search, for `tuning.status` and for the report.
 
 Files are read one by one: a search leaves thousands of small ones, and an Arrow dataset of them
-takes twice the time. On S3 many are read at once, as each is waited for.
+takes twice the time. On S3 many are read at once, as each is waited for. What is read is checked:
+see `tuning.study.checking`. The predictions of search trials, by far the most, are opened only.
 """
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from masll.common.errors import InputError
 from masll.common.storage import AnyPath
+from tuning.study.agreement import faults
+from tuning.study.checking import (
+    RowType,
+    check_columns,
+    check_curve,
+    check_nulls,
+    checked_row,
+)
+from tuning.study.damage import DamagedFile, DamagedTrial
 from tuning.study.folder import StudyFolder
 from tuning.study.rows import EpochRow, PredictionRow, TrialRow, columns_of
-from tuning.study.space import Space
-from tuning.study.trial import TrialResult
+from tuning.study.spec import Spec
+from tuning.study.trial import Stage, Status, TrialResult
 
 _THREADS = 32  # that read files on S3, where each request waits some ten milliseconds
-_NAN = float("nan")
-
-RowType = type[TrialRow] | type[EpochRow] | type[PredictionRow]
 Fragments = Mapping[str, Any]  # name of a file to its Arrow fragment, in the order of the names
 
 
@@ -35,67 +43,66 @@ def row_files(folder: AnyPath) -> Fragments:
     try:
         return folder.parquet_fragments()
     except OSError as error:
-        raise _unreadable(folder, error) from error
+        raise DamagedFile(folder, error) from error
 
 
 def read_rows(
     folder: AnyPath,
     files: Fragments,
     row: RowType,
-    columns: Collection[str] | None = None,
-    stage: str | None = None,
+    stage: Stage | None = None,
+    check: Callable[[str, pa.Table], None] = lambda *_: None,
 ) -> pa.Table:
-    """The rows of some files of a folder.
+    """The rows of some files of a folder, each file checked by itself.
 
     Args:
         files: see `row_files`.
         row: the dataclass of the folder's rows.
-        columns: to read beside those that every version has; all of them where none are given.
         stage: only rows of this stage; a file that has none is not read further than its end.
+        check: called with the name of a trial and its rows; raises `ValueError` with a reason.
 
     Raises:
-        InputError: a file that cannot be read, lacks a column, or does not fit the others.
+        InputError: a file that cannot be read, is another trial's, lacks a column, or has one of
+            another type.
     """
 
     def read(name: str) -> pa.Table | None:
+        path = folder / name
         try:
-            return _read_file(folder / name, files[name], row, columns, stage)
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(folder / name, error) from error
+            rows = _read_file(files[name], row, stage)
+            if rows is not None:
+                if pc.any(pc.not_equal(rows["trial_id"], path.stem)).as_py():
+                    other = rows.filter(pc.field("trial_id") != path.stem)["trial_id"][0]
+                    raise ValueError(f"the trial_id in it is '{other}'")
+                check(path.stem, rows)
+            return rows
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DamagedTrial(path, error) from error
 
     with ThreadPoolExecutor(_THREADS) as threads:
         each = threads.map if folder.remote else map
         tables = [table for table in each(read, files) if table is not None]
     if not tables:
-        types = columns_of(row)
-        names = types if columns is None else [*row.REQUIRED, *columns]
-        return pa.table({name: pa.nulls(0, types.get(name, pa.null())) for name in names})
+        return pa.table({name: pa.nulls(0, kind) for name, kind in columns_of(row).items()})
     try:
         # A column may be null throughout one file, and typed in the next.
         rows = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise _unreadable(folder, error) from error
-    for column in columns or ():
-        if column not in rows.column_names and column not in columns_of(row):
-            raise InputError(f"{folder} has no column '{column}'; leave it out")
+        raise DamagedFile(folder, error) from error
     return rows if stage is None else rows.filter(pc.field("stage") == stage)
 
 
-def _read_file(
-    path: AnyPath, fragment: Any, row: RowType, columns: Collection[str] | None, stage: str | None
-) -> pa.Table | None:
+def _read_file(fragment: Any, row: RowType, stage: Stage | None) -> pa.Table | None:
     """The rows of one file; None if it has none of the stage."""
-    required = row.REQUIRED
     with fragment.open() as stream, pq.ParquetFile(stream) as file:
-        names = file.schema_arrow.names
-        # Arrow would fill the column of this one file with nulls, and say nothing.
-        for column in required:
-            if column not in names:
-                raise InputError(f"{path} has no column '{column}'; was it made by this tool?")
-        if stage is not None and not _may_hold(file, names.index("stage"), stage):
+        schema = file.schema_arrow
+        columns = dict(zip(schema.names, schema.types, strict=True))
+        check_columns(row, file.metadata.num_rows, columns)
+        if stage is not None and not _may_hold(file, schema.names.index("stage"), stage):
             return None
-        wanted = None if columns is None else list(dict.fromkeys([*required, *columns]))
-        return file.read(wanted, use_threads=False)
+        rows = file.read(use_threads=False)
+    check_nulls(row, rows)
+    return rows
 
 
 def _may_hold(file: pq.ParquetFile, column: int, stage: str) -> bool:
@@ -107,44 +114,102 @@ def _may_hold(file: pq.ParquetFile, column: int, stage: str) -> bool:
     return False
 
 
-def _unreadable(path: AnyPath, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0]
-    return InputError(f"cannot read {path}: {reason}; restore or remove it")
+@dataclass(frozen=True)
+class EndedTrials:
+    """The rows of trials that have ended, checked by themselves and against one another."""
+
+    rows: list[TrialRow]
+    curves: Mapping[str, Mapping[int, float]]  # validation AUC by epoch, by trial_id
+    trials: pa.Table
+    epochs: pa.Table
+    predictions: pa.Table
+
+
+def read_ended(
+    folder: StudyFolder,
+    spec: Spec,
+    *,
+    stage: Stage | None = Stage.CONFIRM,
+    known: Collection[str] = (),
+) -> EndedTrials:
+    """All that a study has of the trials that have ended.
+
+    A killed run may leave epochs and predictions of a trial that never came to its end: they are
+    not read.
+
+    Args:
+        spec: an empty one where it is not known what the study was asked.
+        stage: whose predictions are read; all of them for None.
+        known: names of files in trials/ that have been read before.
+
+    Raises:
+        InputError: a file that cannot be read, or that contradicts itself, the spec or another.
+    """
+    read: dict[str, TrialRow] = {}
+
+    def check(name: str, rows: pa.Table) -> None:
+        read[name] = checked_row(name, rows.to_pylist()[0], spec)
+
+    files = row_files(folder.trials)
+    new = {name: file for name, file in files.items() if name not in known}
+    trials = read_rows(folder.trials, new, TrialRow, check=check)
+    rows = [read[name.removesuffix(".parquet")] for name in new]
+    epochs = read_rows(folder.epochs, _of(new, row_files(folder.epochs)), EpochRow)
+    curves = _curves(folder, rows, epochs)
+    predicted = _of(new, row_files(folder.predictions))
+    for row in rows:
+        name = f"{row.trial_id}.parquet"
+        if row.status == Status.COMPLETED and row.val_auc is not None and name not in predicted:
+            raise DamagedTrial(folder.predictions / name, "no such file, and trials/ has its AUC")
+    predictions = read_rows(folder.predictions, predicted, PredictionRow, stage)
+    for trial_id, reason in faults(rows, predictions, alike=spec.is_complete):
+        raise DamagedTrial(folder.predictions / f"{trial_id}.parquet", reason)
+    return EndedTrials(rows, curves, trials, epochs, predictions)
+
+
+def _of(trials: Collection[str], files: Fragments) -> Fragments:
+    return {name: file for name, file in files.items() if name in trials}
+
+
+def _curves(
+    folder: StudyFolder, rows: list[TrialRow], epochs: pa.Table
+) -> Mapping[str, Mapping[int, float]]:
+    """The validation AUC by epoch of each trial."""
+    curves: dict[str, dict[int, float]] = {row.trial_id: {} for row in rows}
+    counts = dict.fromkeys(curves, 0)
+    columns = [epochs["trial_id"].to_pylist(), epochs["epoch"].to_pylist()]
+    has_auc = "val_auc" in epochs.column_names
+    columns.append(epochs["val_auc"].to_pylist() if has_auc else [None] * epochs.num_rows)
+    for trial_id, epoch, auc in zip(*columns, strict=True):
+        curves[trial_id][epoch] = math.nan if auc is None else auc
+        counts[trial_id] += 1
+    for row in rows:
+        try:
+            check_curve(row, curves[row.trial_id], counts[row.trial_id])
+        except ValueError as error:
+            raise DamagedTrial(folder.epochs / f"{row.trial_id}.parquet", error) from error
+    return curves
 
 
 class TrialReader:
     """The trials of a study that have ended; each look reads only what has come since."""
 
-    def __init__(self, folder: StudyFolder, space: Space) -> None:
+    def __init__(self, folder: StudyFolder, spec: Spec) -> None:
         self.folder = folder
-        self._space = space
+        self._spec = spec
         self._rows: dict[str, TrialRow] = {}  # by the name of the file
-        self._curves: dict[str, dict[int, float]] = {}  # validation AUC by epoch, by trial_id
+        self._curves: dict[str, Mapping[int, float]] = {}  # validation AUC by epoch, by trial_id
 
     def rows(self) -> list[TrialRow]:
         """Every row in trials/, in the order in which the trials ended."""
-        self._look()
-        return sorted(self._rows.values(), key=lambda row: (row.ended_at, row.trial_id))
+        ended = read_ended(self.folder, self._spec, known=self._rows)
+        self._rows |= {f"{row.trial_id}.parquet": row for row in ended.rows}
+        self._curves |= ended.curves
+        return sorted(self._rows.values(), key=TrialRow.end)
 
     def results(self) -> list[TrialResult]:
         """How every trial ended, in that order."""
         return [
-            TrialResult(row.trial, row.status, row.val_auc, self._curves.get(row.trial_id, {}))
+            TrialResult(row.trial, row.status, row.val_auc, self._curves[row.trial_id])
             for row in self.rows()
         ]
-
-    def _look(self) -> None:
-        files = row_files(self.folder.trials)
-        new = {name: fragment for name, fragment in files.items() if name not in self._rows}
-        if not new:
-            return
-        trials = read_rows(self.folder.trials, new, TrialRow).to_pylist()
-        epochs = row_files(self.folder.epochs)
-        of_new = {name: fragment for name, fragment in epochs.items() if name in new}
-        rows = read_rows(self.folder.epochs, of_new, EpochRow, ["val_auc"])
-        for record in rows.to_pylist():
-            auc = _NAN if record["val_auc"] is None else record["val_auc"]
-            self._curves.setdefault(record["trial_id"], {})[record["epoch"]] = auc
-        for record in trials:
-            row = TrialRow.from_record(record, self._space)
-            self._rows[f"{row.trial_id}.parquet"] = row

@@ -115,6 +115,11 @@ class TrialRow:
         typed = {"stage": Stage(known["stage"]), "status": Status(known["status"])}
         return cls(**known | typed, searched=searched)
 
+    def end(self) -> tuple[datetime.datetime, str]:
+        """By which trials are in the order in which they ended."""
+        assert self.ended_at is not None
+        return self.ended_at, self.trial_id
+
     @property
     def trial(self) -> Trial:
         """The trial whose row it is."""

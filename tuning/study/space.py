@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from masll.config import TrainConfig
+from masll.config import ModelConfig, TrainConfig
 from masll.variants import VARIANTS
 from tuning.study.arm import Arm
+from tuning.study.plain import filled, shown
+
+_OPTIONS = {each.name for of in (ModelConfig, TrainConfig) for each in dataclasses.fields(of)}
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,25 @@ class Parameter:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """The parameter that `as_dict` wrote."""
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
-        }
-        return cls(**values)
+        """The parameter that `as_dict` wrote.
+
+        Raises:
+            ValueError: it is of another form, or has no range.
+        """
+        parameter = filled(cls, stored)
+        name = f"options.space: {shown(parameter.name)}"
+        if parameter.name not in _OPTIONS:
+            raise ValueError(f"{name} is no option of masll/config.py")
+        if parameter.type not in ("float", "int", "choice"):
+            raise ValueError(f"{name} is of type {shown(parameter.type)}: not float, int or choice")
+        if parameter.type == "choice":
+            if not parameter.choices:
+                raise ValueError(f"{name} has no choices")
+        elif parameter.low is None or parameter.high is None or parameter.low > parameter.high:
+            raise ValueError(f"{name} has no range: {parameter.low} to {parameter.high}")
+        elif parameter.log and parameter.low <= 0:
+            raise ValueError(f"{name} begins at {parameter.low}, which has no logarithm")
+        return parameter
 
 
 Space = tuple[Parameter, ...]

@@ -8,12 +8,20 @@ from typing import Any, Self
 
 from masll.common.errors import InputError
 from tuning.study.arm import Arm, Declaration
+from tuning.study.damage import DamagedFile
 from tuning.study.folder import StudyFolder
+from tuning.study.plain import check_type, filled, read_object, shown
 from tuning.study.rows import TrialRow
 from tuning.study.space import Parameter, Space
 
 SCHEMA_VERSION = 1
 FEWEST_TO_REPEAT = 4  # search trials of an arm, with which finalists are trained again
+_OPTIONS: Mapping[str, Any] = {  # types of those that reports read, too
+    **dict.fromkeys(("trials", "epochs", "seeds", "seed", "finalists", "image_size"), int),
+    **dict.fromkeys(("variants", "backbones", "set"), tuple[str, ...]),
+    **dict.fromkeys(("sampler", "scheduler", "validation", "judge", "data", "fit"), str),
+    "source_size": int | None,
+}
 TPE_BEGINS = 10  # trials of an arm that have to end before TPE draws; until then at random
 
 
@@ -80,33 +88,52 @@ class Spec:
     spent: Mapping[str, Spent] = field(default_factory=dict)  # by arm
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it says all that was asked, as a search does; one by hand may say less."""
+        return "data" in self.options
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The spec of a JSON object; what it does not say has its default.
 
         Raises:
-            TypeError, ValueError, KeyError, AttributeError: the content is not of that form.
+            ValueError: the content is not of that form, or contradicts itself.
         """
+        check_type("options", content.get("options", {}), Mapping[str, Any])
         options = dict(content.get("options", {}))
         space = options.pop("space", ())
-        return cls(
-            arms=tuple(_arm(arm, content.get("declared", {})) for arm in content.get("arms", ())),
-            options=options,
-            space=tuple(Parameter.from_dict(parameter) for parameter in space),
-            data=_filled(DataRecord, content.get("data", {})),
-            weights={
-                name: _filled(WeightsRecord, values)
+        check_type("options.space", space, tuple[Mapping[str, Any], ...])
+        _check_options(options)
+        lists: Mapping[str, Any] = {
+            "arms": tuple[str, ...],
+            "declared": Mapping[str, Mapping[str, Any]],
+            "runs": tuple[Mapping[str, Any], ...],
+            "spent": Mapping[str, Mapping[str, Any]],
+            "weights": Mapping[str, Mapping[str, Any]],
+        }
+        for name, hint in lists.items():
+            if name in content:
+                check_type(name, content[name], hint)
+        records: dict[str, Any] = {
+            "arms": tuple(
+                _arm(arm, content.get("declared", {})) for arm in content.get("arms", ())
+            ),
+            "options": options,
+            "space": tuple(Parameter.from_dict(parameter) for parameter in space),
+            "data": filled(DataRecord, content.get("data", {})),
+            "weights": {
+                name: filled(WeightsRecord, values)
                 for name, values in content.get("weights", {}).items()
             },
-            parts=content.get("parts", {}),
-            versions=content.get("versions", {}),
-            git_commit=content.get("git_commit"),
-            created_at=content.get("created_at", ""),
-            primary=content.get("primary"),
-            runs=tuple(_filled(Run, run) for run in content.get("runs", ())),
-            spent={arm: _filled(Spent, spent) for arm, spent in content.get("spent", {}).items()},
-            schema_version=content.get("schema_version", SCHEMA_VERSION),
-        )
+            "runs": tuple(filled(Run, run) for run in content.get("runs", ())),
+            "spent": {arm: filled(Spent, spent) for arm, spent in content.get("spent", {}).items()},
+        }
+        spec = filled(cls, content, **records)
+        _check_arms(spec)
+        if len({parameter.name for parameter in spec.space}) < len(spec.space):
+            raise ValueError("options.space names a parameter twice")
+        return spec
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in the file."""
@@ -162,25 +189,23 @@ def read_spec(folder: StudyFolder) -> Spec:
     """
     path = folder.spec
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
     except FileNotFoundError as error:
         raise InputError(
             f"no study in '{folder}': {path.name}: {error.strerror}; name a study folder"
         ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; restore or remove it") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a JSON object; restore or remove it")
+        raise DamagedFile(path, error) from error
     version = content.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema_version {version}, this program reads {SCHEMA_VERSION}; use the "
-            "version of the program that made the study"
+            f"{path} has schema_version {shown(version)}, this program reads {SCHEMA_VERSION}; use "
+            "the version of the program that made the study"
         )
     try:
         return Spec.from_json(content)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is no spec of a study: {error}; restore or remove it") from error
+    except ValueError as error:
+        raise DamagedFile(path, error) from error
 
 
 def spent_by_arm(rows: Iterable[TrialRow]) -> dict[str, Spent]:
@@ -199,15 +224,41 @@ def spent_by_arm(rows: Iterable[TrialRow]) -> dict[str, Spent]:
 
 def _arm(name: str, declared: Mapping[str, Mapping[str, Any]]) -> Arm:
     """An arm by its name, and by what was declared under the part before the first slash."""
+    # It names folders of models, too.
+    parts = name.split("/")
+    if len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts) or not name.isprintable():
+        raise ValueError(f"arms: {shown(name)} is no arm, which is a variant/backbone")
     undeclared = Arm.parse(name)
     if undeclared.variant not in declared:
         return undeclared
     values = dict(declared[undeclared.variant])
-    variant = values.pop("variant")
-    return Arm(variant, undeclared.backbone, Declaration(undeclared.variant, **values))
+    variant = values.pop("variant", None)
+    check_type(f"declared.{undeclared.variant}.variant", variant, str)
+    return Arm(variant, undeclared.backbone, filled(Declaration, values, name=undeclared.variant))
 
 
-def _filled(record: type, values: Mapping[str, Any]) -> Any:
-    """A record with the values that are its own; others come from a later version."""
-    names = {each.name for each in dataclasses.fields(record)}
-    return record(**{name: value for name, value in values.items() if name in names})
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for options that tables and texts could not do with.
+
+    The search checks all of them (see `tuning.options`).
+    """
+    for name, hint in _OPTIONS.items():
+        if name in options:
+            check_type(f"options.{name}", options[name], hint)
+    for name in ("trials", "epochs", "seeds"):
+        if options.get(name, 1) < 1:
+            raise ValueError(f"options.{name} must be above 0, got {options[name]}")
+
+
+def _check_arms(spec: Spec) -> None:
+    """Raise `ValueError` where arms stand twice, or differ from the options."""
+    if len(set(spec.arms)) < len(spec.arms):
+        raise ValueError("arms has one twice")
+    for arm in spec.arms:
+        if arm.declared is None and arm.variant not in spec.options.get("variants", [arm.variant]):
+            raise ValueError(f"arms has {arm}, which options.variants lacks")
+        if arm.backbone not in spec.options.get("backbones", [arm.backbone]):
+            raise ValueError(f"arms has {arm}, which options.backbones lacks")
+    for variant in spec.options.get("variants", ()):
+        if spec.arms and not any(arm.variant == variant for arm in spec.arms):
+            raise ValueError(f"options.variants has {shown(variant)}, of which there is no arm")

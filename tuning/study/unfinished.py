@@ -8,11 +8,17 @@ there is what a killed run has to resume. Plain values only: no pickle is read.
 import contextlib
 import datetime
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuning.study.arm import Arm, Declaration
+from tuning.study.checking import check_confirmations, check_trial
+from tuning.study.damage import DamagedTrial
 from tuning.study.folder import StudyFolder
+from tuning.study.plain import check_type, filled, read_object
+from tuning.study.rows import TrialRow
+from tuning.study.spec import Spec
 from tuning.study.trial import Stage, Trial
 
 
@@ -38,12 +44,23 @@ class UnfinishedTrials:
         self.folder = folder
 
     def all(self) -> list[UnfinishedTrial]:
-        """All of them by trial id; a file that a failing disk has spoilt counts as none."""
+        """All of them by trial id.
+
+        Raises:
+            InputError: a file that cannot be read, or is not of the trial that it is named after.
+        """
         trials = []
         for path in sorted(self.folder.running.glob("*.json"), key=str):
-            # It may end between the listing and the reading, too.
-            with contextlib.suppress(ValueError, TypeError, KeyError, FileNotFoundError):
-                trials.append(_from_json(json.loads(path.read_text())))
+            with contextlib.suppress(FileNotFoundError):  # it may end before it is read
+                try:
+                    begun = _from_json(read_object(path))
+                    if begun.trial.trial_id != path.stem:
+                        raise ValueError(f"it is of the trial {begun.trial.trial_id}")
+                except FileNotFoundError:
+                    raise
+                except (OSError, ValueError) as error:
+                    raise DamagedTrial(path, error) from error
+                trials.append(begun)
         return trials
 
     def keep(self, unfinished: UnfinishedTrial) -> None:
@@ -73,11 +90,52 @@ class UnfinishedTrials:
                     path.unlink(missing_ok=True)
 
 
+def check_begun(folder: StudyFolder, spec: Spec, rows: Iterable[TrialRow]) -> list[UnfinishedTrial]:
+    """The unfinished trials of a study, each one that the study asks for.
+
+    Args:
+        rows: of the trials that have ended.
+
+    Raises:
+        InputError: a trial that the study does not ask for, or whose file is damaged.
+    """
+    begun = UnfinishedTrials(folder).all()
+    trials = [(folder.begun(each.trial.trial_id), each.trial) for each in begun]
+    ended = [(folder.trials / f"{row.trial_id}.parquet", row.trial) for row in rows]
+    check_confirmation = check_confirmations(trial for _, trial in [*trials, *ended])
+    for path, trial in [*trials, *ended]:
+        try:
+            check_trial(trial, spec)
+            check_confirmation(trial)
+        except ValueError as error:
+            raise DamagedTrial(path, error) from error
+    return begun
+
+
 def _from_json(content: dict[str, Any]) -> UnfinishedTrial:
-    started_at = datetime.datetime.fromisoformat(content.pop("started_at"))
-    reported = {name: content.pop(name) for name in _REPORTED}
-    declared = content.pop("declared", None)
-    variant, backbone = content.pop("arm")
-    arm = Arm(variant, backbone, declared and Declaration(**declared))
-    stage = Stage(content.pop("stage"))
-    return UnfinishedTrial(Trial(arm=arm, stage=stage, **content), started_at, **reported)
+    """An unfinished trial as its file holds it.
+
+    Raises:
+        ValueError: the content is not of that form.
+    """
+    for name, hint in {
+        "arm": tuple[str, ...],
+        "declared": Mapping[str, Any] | None,
+        "stage": str,
+        "started_at": str,
+    }.items():
+        check_type(name, content.get(name), hint)
+    if len(content["arm"]) != 2:
+        raise ValueError("arm must be a variant and a backbone")
+    variant, backbone = content["arm"]
+    started_at = datetime.datetime.fromisoformat(content["started_at"])
+    if started_at.tzinfo is None:
+        raise ValueError("started_at has no time zone")
+    declared = content.get("declared")
+    arm = Arm(variant, backbone, declared and filled(Declaration, declared))
+    trial = filled(Trial, content, arm=arm, stage=Stage(content["stage"]))
+    begun = filled(UnfinishedTrial, content, trial=trial, started_at=started_at)
+    for name in ("crashes", "preemptions", "epochs"):
+        if getattr(begun, name) < 0:
+            raise ValueError(f"{name} must be 0 or more, got {getattr(begun, name)}")
+    return begun

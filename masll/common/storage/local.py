@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from masll.common.errors import InputError
+from masll.common.storage.regular import MOST_BYTES, read_regular
 
 
 class Stored(NamedTuple):
@@ -25,6 +26,20 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
     """A path on this machine."""
 
     remote: ClassVar = False
+
+    def read_bytes(self, most: int = MOST_BYTES) -> bytes:
+        """The content of a regular file of at most so many bytes: see `read_regular`."""
+        return read_regular(self, most)
+
+    def read_text(self, encoding: str = "utf-8", most: int = MOST_BYTES) -> str:
+        return self.read_bytes(most).decode(encoding)
+
+    def move_to(self, target: Any) -> None:
+        """Move what lies here, a file or not, on the same disk; its new folder is made."""
+        make_folder(target.parent)
+        self.rename(target)
+        sync(target.parent)
+        sync(self.parent)
 
     def write_whole(self, content: bytes | str, *, many_writers: bool = False) -> None:
         """Write the file, whole or not at all; its folder is made.
@@ -80,11 +95,20 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
 
         Like pandas and Arrow, passes over files that begin with a dot or an underscore.
         """
-        from pyarrow.fs import LocalFileSystem
-
-        form, here = parquet_format(), LocalFileSystem()
         names = sorted(path.name for path in self.content() if is_parquet(path.name))
-        return {name: form.make_fragment(str(self / name), here) for name in names}
+        return {name: _Fragment(self / name) for name in names}
+
+
+class _Fragment(NamedTuple):
+    """A file of rows, as Arrow has it; read at once, and only if it is a file."""
+
+    path: LocalPath
+
+    def open(self) -> Any:
+        """What pyarrow reads from."""
+        import pyarrow
+
+        return pyarrow.BufferReader(self.path.read_bytes())
 
 
 def _is_there(path: Path) -> bool:

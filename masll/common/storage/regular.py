@@ -23,7 +23,11 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
-        if status.st_size > most:
-            text = f"{status.st_size:,} bytes; at most {most:,} are read"
-            raise OSError(errno.EFBIG, text, str(path))
+        check_size(str(path), status.st_size, most)
         return file.read()
+
+
+def check_size(name: str, size: int, most: int) -> None:
+    """Raise `OSError` for a file of more than `most` bytes."""
+    if size > most:
+        raise OSError(errno.EFBIG, f"more than the {most:,} bytes that are read", name)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from masll.common.errors import InputError
 from masll.common.storage.local import Stored, is_parquet, parquet_format, whole_file
+from masll.common.storage.regular import MOST_BYTES, check_size
 
 SCHEME = "s3://"
 _ATTEMPTS = 8  # of a request, with longer and longer pauses: S3 asks clients to slow down
@@ -79,12 +80,21 @@ class S3Path:
 
             return file_system().get_file_info(self.key).type == FileType.Directory
 
-    def read_bytes(self) -> bytes:
+    def read_bytes(self, most: int = MOST_BYTES) -> bytes:
+        """The content of an object of at most so many bytes."""
         with _plain_errors(self), file_system().open_input_stream(self.key) as stream:
-            return stream.read()
+            content: bytes = stream.read()
+        check_size(str(self), len(content), most)
+        return content
 
-    def read_text(self, encoding: str = "utf-8") -> str:
-        return self.read_bytes().decode(encoding)
+    def read_text(self, encoding: str = "utf-8", most: int = MOST_BYTES) -> str:
+        return self.read_bytes(most).decode(encoding)
+
+    def move_to(self, target: Any) -> None:
+        """Move an object: S3 can only copy and delete."""
+        with _plain_errors(self):
+            file_system().copy_file(self.key, target.key)
+            file_system().delete_file(self.key)
 
     def write_whole(self, content: bytes | str, *, many_writers: bool = False) -> None:
         """Put the object: it appears whole or not at all, as one object always does."""

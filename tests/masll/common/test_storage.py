@@ -54,6 +54,28 @@ def test_a_file_that_a_library_writes_is_put_at_the_end(folder):
     assert (folder / "journal").read_text() == "by a library"
 
 
+def test_a_file_moves_to_a_folder_that_is_not_there_yet(folder):
+    (folder / "a" / "x").write_whole("x")
+    (folder / "a" / "x").move_to(folder / "b" / "c" / "x")
+    assert (folder / "b" / "c" / "x").read_text() == "x" and not (folder / "a" / "x").exists()
+
+
+def test_no_more_is_read_than_is_allowed(folder):
+    (folder / "a").write_whole("12345")
+    assert (folder / "a").read_bytes(most=5) == b"12345"
+    with pytest.raises(OSError, match="more than the 4 bytes"):
+        (folder / "a").read_text(most=4)
+
+
+@pytest.mark.parametrize("name", ["pipe", "device", "loop"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match=r"no regular file|symbolic links"):
+        any_path(tmp_path / name).read_bytes()
+
+
 def test_what_lies_in_a_folder_is_nothing_where_there_is_none(folder):
     assert list(folder.content()) == []
     (folder / "a").write_whole("x")

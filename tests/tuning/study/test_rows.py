@@ -15,6 +15,7 @@ from tuning.study.folder import StudyFolder
 from tuning.study.reader import TrialReader
 from tuning.study.rows import TrialRow
 from tuning.study.space import Parameter
+from tuning.study.spec import Spec
 from tuning.study.trial import Stage, Status, Trial
 from tuning.study.writer import RowWriter
 
@@ -80,17 +81,17 @@ def test_every_folder_is_read_by_pandas_with_the_contract_s_columns(folder, tmp_
 def test_trials_are_read_back_in_the_order_in_which_they_ended(folder):
     space = (*DEFAULT_SPACE, Parameter("optimizer", "choice", choices=("sgd", "adamw")))
     rows = RowWriter(folder, space)
-    assert TrialReader(folder, space).results() == []
+    assert TrialReader(folder, Spec(space=space)).results() == []
     write(rows, 1, threshold_scale=0.5, optimizer="adamw")
     write(rows, 0, threshold_scale=1.0, optimizer="sgd", status="pruned")
-    first, second = TrialReader(folder, space).results()
+    first, second = TrialReader(folder, Spec(space=space)).results()
     assert (first.trial.number, first.status, second.trial.number) == (0, Status.PRUNED, 1)
     assert second.trial.params == {"lr": 0.01, "threshold_scale": 0.5, "optimizer": "adamw"}
     assert second.curve == {1: 0.6, 2: 0.7} and second.trial.arm == ARM
 
 
 def test_a_reader_that_looks_again_reads_only_what_has_come_since(folder):
-    rows, reader = RowWriter(folder, DEFAULT_SPACE), TrialReader(folder, DEFAULT_SPACE)
+    rows, reader = RowWriter(folder, DEFAULT_SPACE), TrialReader(folder, Spec(space=DEFAULT_SPACE))
     write(rows, 0)
     (first,) = reader.rows()
     (folder.trials / f"{first.trial_id}.parquet").write_bytes(b"not to be opened again")
@@ -104,7 +105,7 @@ def test_rows_of_an_earlier_version_are_read_with_what_it_had(folder):
     (path,) = folder.trials.glob("*.parquet")
     rows = pd.read_parquet(path)
     rows[[*columns, "threshold_scale", "test_auc", "ended_at"]].to_parquet(path, index=False)
-    (row,) = TrialReader(folder, DEFAULT_SPACE).rows()
+    (row,) = TrialReader(folder, Spec(space=DEFAULT_SPACE)).rows()
     assert (row.crashes, row.gpus, row.seconds, row.stage) == (0, None, 0.0, Stage.SEARCH)
 
 
@@ -121,7 +122,7 @@ def test_a_trial_counts_only_once_its_trials_row_is_there(folder, monkeypatch):
     monkeypatch.setattr(writer, "_write", killed_before_the_last)
     with pytest.raises(KeyboardInterrupt):
         write(rows, 1)
-    results = TrialReader(folder, DEFAULT_SPACE).results()
+    results = TrialReader(folder, Spec(space=DEFAULT_SPACE)).results()
     assert [result.trial.number for result in results] == [0]
 
 
@@ -129,5 +130,5 @@ def test_half_written_files_are_passed_over(folder, tmp_path):
     write(RowWriter(folder, DEFAULT_SPACE), 0)
     for kind in CONTRACT:
         (tmp_path / kind / ".other.partial").write_bytes(b"PAR1 cut off")
-    assert len(TrialReader(folder, DEFAULT_SPACE).results()) == 1
+    assert len(TrialReader(folder, Spec(space=DEFAULT_SPACE)).results()) == 1
     assert all(len(pd.read_parquet(tmp_path / kind)) for kind in CONTRACT)

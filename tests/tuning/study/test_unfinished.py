@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from masll.common.errors import InputError
 from masll.common.storage import LocalPath
 from masll.results import EpochResult
 from tuning.options import SearchOptions
@@ -44,12 +45,13 @@ def test_a_trial_is_read_back_as_it_was_handed_out(folder):
     unfinished.remove(TRIAL.trial_id)  # nothing to do twice
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"trial": 1}'])
-def test_a_spoilt_file_counts_as_not_there(folder, content):
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"trial": 1}', "[" * 10**5])
+def test_a_spoilt_file_is_named_with_what_to_do(folder, content):
     unfinished = UnfinishedTrials(folder)
     unfinished.keep(UnfinishedTrial(TRIAL, NOW))
     (folder.running / "other.json").write_text(content)
-    assert [begun.trial for begun in unfinished.all()] == [TRIAL]
+    with pytest.raises(InputError, match=r"running/other\.json: .*--set-aside"):
+        unfinished.all()
 
 
 def test_checkpoints_without_their_trial_are_removed_and_others_stay(folder):
