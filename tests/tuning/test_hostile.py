@@ -65,6 +65,7 @@ def assert_refused(said: dict[str, tuple[int | None, str]], name: str) -> None:
         assert lines[0].startswith("error: ") and name in lines[0], (command, lines[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_every_command_names_the_damaged_file_in_one_line(study, name):
     DAMAGES[name].damage(study)
@@ -73,6 +74,7 @@ def test_every_command_names_the_damaged_file_in_one_line(study, name):
     assert len(set(said.values())) == 1, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_does_no_harm_stops_no_command(study, name):
     HARMLESS[name](study)
@@ -80,6 +82,7 @@ def test_what_does_no_harm_stops_no_command(study, name):
         assert status == 0 and "Traceback" not in text, (command, text[-2000:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_THE_SEARCH)
 def test_what_only_the_search_needs_is_named_by_it_and_by_status(study, name):
     OF_THE_SEARCH[name](study)
