@@ -7,6 +7,7 @@ import importlib.util
 import socket
 import threading
 import urllib.parse
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,7 +178,9 @@ def file_weights(path: str) -> Mapping[str, Tensor]:
     if not Path(path).is_file():  # of which timm would print a line of its own
         raise InputError(f"cannot read weights from {path}: no such file; {remedy}")
     try:
-        return timm.models.load_state_dict(path, weights_only=True)
+        with warnings.catch_warnings():  # what PyTorch finds odd, it refuses or reads
+            warnings.simplefilter("ignore")
+            return timm.models.load_state_dict(path, weights_only=True)
     except Exception as error:  # each format and version raises kinds of its own
         reason = type(error).__name__
         raise InputError(f"cannot read weights from {path}: {reason}; {remedy}") from error
