@@ -13,8 +13,8 @@ size and place of the lesion, hair, bubbles, ruler and vignette do not depend on
 
 Of the kind `fine` the label follows nothing but a fine pattern that a lesion has or has not: a wave
 nearly along a side of the image, with a period of 1.7 % of that, which a reduction from 192 to 64
-pixels averages out, and a crop shows. One label in twenty is turned over. So a local branch must
-help, and a gate has nothing to add: a demonstration in which the answer is known.
+pixels averages out, and a crop shows. Three labels of a hundred are turned over. So a local branch
+must help, and a gate has nothing to add: a demonstration in which the answer is known.
 """
 
 import math
@@ -35,8 +35,8 @@ _PERIOD = 0.02  # of the fine pattern, as a share of the image side
 
 _AREAS = {"abcd": (0.06, 0.30), "fine": (0.18, 0.36)}  # of a lesion, as shares of the image
 KINDS = tuple(_AREAS)
-_WITH_WAVES, _TURNED_OVER = 0.4, 0.05  # shares of the kind `fine`
-_GRAIN = 4.0  # standard deviation of the kind `fine`, in grey values
+_WITH_WAVES, _TURNED_OVER = 0.5, 0.03  # shares of the kind `fine`
+_GRAIN = 2.0  # standard deviation of the kind `fine`, in grey values
 _WAVE_HEIGHT = 65.0  # in grey values; more would be cut off, and change how dark a lesion is
 # As a share of the image side. `resize` from three times as many pixels weighs them by 3/8, 1/4 and
 # 3/8, which is 0 for a wave of f a pixel where 1/4 + 3/4 cos(2 pi f) is.

@@ -52,7 +52,7 @@ class StudyBuilder:
                 "lr": 0.01,
                 "train_loss": [0.6, 0.5],
                 "val_loss": [0.7, 0.6],
-                "val_auc": [0.6, 0.7],
+                "val_auc": [0.6, changed.get("val_auc", 0.7)],
                 "box_area": 0.4,
                 "box_fallback_rate": 0.0,
                 "seconds": 1.0,

@@ -15,7 +15,7 @@ from ablations.importance import EVALUATORS, parameter_importance
 from ablations.rows import Study, read_study
 from ablations.tables import ablation_table
 from masll.data.synthetic_source import SyntheticSource
-from masll.variants import VARIANTS
+from masll.variants import VARIANTS, describe
 
 if TYPE_CHECKING:
     from conftest import StudyBuilder
@@ -110,20 +110,22 @@ def test_a_degenerate_study_has_the_figures_that_it_can_have(
     assert names(build, tmp_path) == DRAWN - missing
 
 
+SPACE = [
+    {
+        "name": name,
+        "type": "float",
+        "low": low,
+        "high": high,
+        "log": log,
+        "choices": [],
+        "variants": [each for each in VARIANTS if name == "lr" or describe(each).localizes],
+    }
+    for name, low, high, log in (("lr", 1e-4, 1e-1, True), ("threshold_scale", 0.5, 2.0, False))
+]
+
+
 def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(build):
-    space = [
-        {
-            "name": name,
-            "type": "float",
-            "low": low,
-            "high": high,
-            "log": log,
-            "choices": [],
-            "variants": list(VARIANTS),
-        }
-        for name, low, high, log in (("lr", 1e-4, 1e-1, True), ("threshold_scale", 0.5, 2.0, False))
-    ]
-    build.spec((GATED,), options={"seeds": 2, "space": space})
+    build.spec((GATED,), options={"seeds": 2, "space": SPACE})
     rng = np.random.default_rng(0)
     for number in range(30):
         rate, scale = 10 ** rng.uniform(-4, -1), rng.uniform(0.5, 2)
@@ -150,6 +152,7 @@ def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(buil
 def test_cases_are_those_where_the_two_disagree_and_are_drawn_where_the_images_are(build, tmp_path):
     options = {
         "seeds": 1,
+        "space": SPACE,
         "data": "synthetic",
         "image_size": 16,
         "source_size": None,

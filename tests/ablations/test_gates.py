@@ -21,7 +21,7 @@ def freeze(build, arm, seeds, noise):
             "predictions",
             f"{arm[0]}-{arm[1]}-confirm-{seed}",
             lambda rows: rows.assign(
-                score_frozen_gate=rows["score"] + rng.uniform(-noise, noise, len(rows))
+                score_frozen_gate=(rows["score"] + rng.uniform(-noise, noise, len(rows))).clip(0, 1)
             ),
         )
 

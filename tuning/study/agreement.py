@@ -76,10 +76,9 @@ def _of_trials(ended: Iterable[TrialRow], rows: pa.Table) -> Iterator[tuple[str,
         there = splits.get(row.trial_id, set())
         if row.stage == Stage.SEARCH and "test" in there:
             yield row.trial_id, "a search trial with predictions on test images"
-        if row.stage == Stage.CONFIRM and row.status == Status.COMPLETED:
-            for split, auc in (("validation", row.val_auc), ("test", row.test_auc)):
-                if auc is not None and split not in there:
-                    yield row.trial_id, f"no predictions on {split} images, trials/ has their AUC"
+        confirmed = row.stage == Stage.CONFIRM and row.status == Status.COMPLETED
+        if confirmed and row.test_auc is not None and "test" not in there:
+            yield row.trial_id, "no predictions on test images, trials/ has their AUC"
 
 
 def _other_images(split: str, rows: pa.Table) -> Iterator[tuple[str, str]]:
