@@ -151,7 +151,7 @@ def test_bad_input_is_one_line_and_status_2(build: "StudyBuilder") -> None:
         ((build.path, "--format", "pdf"), "pdf"),
         ((build.path, "--prevalence", "2"), "--prevalence: must lie between 0 and 1, got '2'"),
         ((build.path, "--formt", "md"), "did you mean '--format'"),
-        ((build.path,), "has no column 'lr'"),
+        ((build.path,), "confirm-1.parquet: no column 'lr'"),
     ]:
         ended = command(*arguments)
         assert (ended.returncode, ended.stdout) == (2, "")

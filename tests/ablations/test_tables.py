@@ -231,7 +231,9 @@ def test_models_that_are_not_comparable_are_named(build: "StudyBuilder") -> None
     build.confirm(GATED, 3, lr=0.1)
     build.confirm(GATED, 4, status="failed")
     build.change("predictions", "baseline-resnet18-confirm-1", lambda rows: rows.iloc[:-1])
-    (build.path / "predictions/baseline-resnet18-confirm-2.parquet").unlink()
+    untested = "baseline-resnet18-confirm-2"
+    build.change("trials", untested, lambda rows: rows.assign(test_auc=None))
+    build.change("predictions", untested, lambda rows: rows[rows["split"] == "validation"])
     study = read_study(build.path)
     told = remarks(study)
     assert "gated-fusion/resnet18: its seeds were confirmed with different hyperparameters." in told
@@ -246,7 +248,8 @@ def test_models_that_are_not_comparable_are_named(build: "StudyBuilder") -> None
 def test_two_trials_with_one_seed_are_two_models(build: "StudyBuilder") -> None:
     build.whole(arms=(GATED,))
     build.confirm(GATED, 3)
-    build.change("predictions", "gated-fusion-resnet18-confirm-3", lambda rows: rows.assign(seed=1))
+    for kind in ("trials", "predictions"):
+        build.change(kind, "gated-fusion-resnet18-confirm-3", lambda rows: rows.assign(seed=1))
     assert len(seed_scores(read_study(build.path))) == 3
 
 

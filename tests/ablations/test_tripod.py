@@ -1,5 +1,6 @@
 """The fragment for TRIPOD+AI says what the spec and the rows say."""
 
+import functools
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -98,8 +99,8 @@ def test_a_study_without_confirmed_models_claims_no_performance(build, begun):
 
 def test_a_test_set_opened_again_is_admitted(build):
     build.whole(arms=(GATED,))
-    for seed in (1, 2):
-        name = f"gated-fusion-resnet18-confirm-{seed}"
-        build.change("trials", name, lambda rows: rows.assign(confirmation=2))
+    for number in (1, 2):
+        name = f"gated-fusion-resnet18-confirm-{number}"
+        build.change("trials", name, functools.partial(pd.DataFrame.assign, confirmation=number))
     assert "the test set was opened 2 times" in items(build)["23a"]
     assert pd.read_parquet(build.path / "trials")["confirmation"].max() == 2
