@@ -10,7 +10,7 @@ READY := .venv/ready
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
-demo: $(READY)  ## a whole study on synthetic lesions, about 4 minutes on two cores
+demo: $(READY)  ## a whole study on synthetic lesions, 4 to 14 minutes on two cores
 	$(BIN)/python -m tuning.search
 
 test: $(READY)  ## all tests but those of `make soak`

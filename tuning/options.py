@@ -27,7 +27,7 @@ from tuning.selection import JUDGES, Selection
 from tuning.settings import parse_settings
 
 # What each preset costs and what to expect of it:
-# demo:   about 4 minutes on two cores, on drawn lesions of which a local branch sees more.
+# demo:   4 to 14 minutes on two cores, on drawn lesions of which a local branch sees more.
 # laptop: see docs/laptop.md for what it takes, gives, and was chosen by. Not the paper's recipe.
 # paper:  the setting of the paper. On ISIC 2017 some 400 trials of up to 100 epochs: days on eight
 #        GPUs (not measured here). Published: AUC 0.845 for DenseNet121 alone, 0.878 for MASLL.
