@@ -13,7 +13,7 @@ def test_the_demo_brings_its_lesions_recipe_and_space_which_other_images_do_with
     assert demo.data == "synthetic-fine"
     assert demo.fixed == {"optimizer": "adamw", "weight_average": 0.95}
     (lr,) = [p for p in load_space(demo.space, demo.fixed) if p.name == "lr"]
-    assert lr.default == 0.0015
+    assert lr.default == 0.002
     other = resolve({"data": "lesions.csv"})
     assert (other.data, other.fixed, other.space) == ("lesions.csv", {}, None)
     assert other.trials == demo.trials

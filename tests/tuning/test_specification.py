@@ -9,7 +9,7 @@ from masll import InputError
 from masll.config import BEFORE
 from tuning.options import resolve
 from tuning.space import DEFAULT_SPACE
-from tuning.specification import resumed_options
+from tuning.specification import _NOT_ASKED, resumed_options
 from tuning.study.spec import Spec
 
 
@@ -19,6 +19,7 @@ def spec() -> Spec:
         resolve({"backbones": ("resnet18",), "trials": 7, "data": "synthetic"})
     )
     space = [parameter.as_dict() for parameter in DEFAULT_SPACE]
+    asked = {name: value for name, value in asked.items() if name not in _NOT_ASKED}
     return Spec.from_json(json.loads(json.dumps({"options": asked | {"space": space}})))
 
 
