@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     with hold(question.folder):
         if set_aside:
             for line in set_damaged_aside(question.folder, question.spec):
-                console.print(line, highlight=False, markup=False, soft_wrap=True)
+                console.print(line, soft_wrap=True)
         plan = question.plan(**of_resume)
         forget_ended(question.folder, plan)
         outcome = _train(plan, question, console)
