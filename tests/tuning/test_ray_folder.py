@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,18 @@ def place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def start():
-    """Starts processes that wait, with arguments more, and ends them after the test."""
+    """Starts processes that wait, with arguments more, and ends them after the test.
+
+    One that was only just started has no command line yet for /proc to show.
+    """
     started = []
 
     def process(*arguments: str, output: Path | None = None) -> subprocess.Popen:
         to = subprocess.DEVNULL if output is None else output.open("w")
         started.append(subprocess.Popen([*WAITS, *arguments], stdout=to))
+        command_line = Path("/proc", str(started[-1].pid), "cmdline")
+        while command_line.exists() and b"sleep" not in command_line.read_bytes():
+            time.sleep(0.01)
         return started[-1]
 
     yield process
