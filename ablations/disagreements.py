@@ -143,9 +143,8 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
 def _draw_case(above: Axes, below: Axes, case: dict[str, object], view: _Seen) -> None:
     picture = np.asarray(Image.fromarray(view.image).resize((_SIDE, _SIDE)))
     truth = "melanoma" if case["label"] == 1 else "no melanoma"
-    above.set_title(
-        f"{case['image_id']}\n{truth}: {case['baseline']:.2f}, {case['gated']:.2f}", fontsize=7
-    )
+    title = f"{case['image_id']}\n{truth}: {case['baseline']:.2f}, {case['gated']:.2f}"
+    above.set_title(title, fontsize=7, parse_math=False)  # a file may be named a$b$c
     above.imshow(picture)
     x0, y0, x1, y1 = (_SIDE * float(str(case[name])) - 0.5 for name in ("x0", "y0", "x1", "y1"))
     box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_LINE, linewidth=1.5)

@@ -5,7 +5,6 @@ side, the constant box that suits these very masks best, and the largest dark re
 best that a map of its size could do.
 """
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor
 from masll.boxes import dark_boxes
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
+from masll.common.escaping import csv_lines
 from masll.common.options import add_options, check_fields, option, options_from
 from masll.common.storage import any_path
 from masll.config import MOST_SHARE, ModelConfig
@@ -336,10 +336,8 @@ def draw(rows: Sequence[AuditRow], path: Path) -> None:
 
 
 def _write_csv(rows: Sequence[AuditRow], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(AuditRow)])
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in rows)
+    names = [field.name for field in dataclasses.fields(AuditRow)]
+    path.write_text(csv_lines(names, map(dataclasses.astuple, rows)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """`python -m masll.predict`: probability of melanoma and box, for image files of any size."""
 
-import csv
-import io
 import json
 import sys
 from collections import Counter
@@ -15,6 +13,7 @@ from PIL import Image
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
+from masll.common.escaping import csv_lines
 from masll.common.storage import any_path
 from masll.data.reading import read_rgb, to_square
 from masll.devices import find_device
@@ -155,11 +154,7 @@ def _formatted(rows: list[dict[str, Any]], style: str) -> str:
     if style == "json":
         return json.dumps(rows, indent=2) + "\n"
     if style == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_lines(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows))
     lines = []
     for row in rows:
         corners = [row[name] for name in _COLUMNS[2:]]

@@ -1,7 +1,10 @@
 """What names, ids and errors have to be turned into before they go out, one rule per place."""
 
+import csv
 import html
+import io
 import re
+from collections.abc import Iterable, Sequence
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -62,6 +65,20 @@ def for_csv(text: str) -> str:
     """
     dangerous = text.startswith(_FORMULA) and not _NUMBER.fullmatch(text)
     return f"'{text}" if dangerous else text
+
+
+def csv_lines(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    r"""A table for programs and spreadsheets, None as nothing.
+
+    >>> csv_lines(["image", "p"], [["=a.jpg", 0.5], ["b.jpg", None]])
+    "image,p\n'=a.jpg,0.5\nb.jpg,\n"
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headings)
+    for row in rows:
+        writer.writerow([for_csv(cell) if isinstance(cell, str) else cell for cell in row])
+    return text.getvalue()
 
 
 def for_terminal(text: str) -> str:

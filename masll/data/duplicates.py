@@ -7,7 +7,6 @@ thumbnails decide which pairs are registered at all.
 """
 
 import contextlib
-import csv
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from masll.common.escaping import csv_lines
 from masll.common.progress import progress_bar
 from masll.common.storage import any_path
 from masll.data.options import DataOptions
@@ -183,15 +183,15 @@ def _read_pairs(path: Path) -> list[Pair] | None:
 def write_csv(path: Path, report: DuplicateReport) -> None:
     """A line for each pair: ids, labels and splits of both, and what was found."""
     columns = ("image_id", "label", "split")
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        names = [f"{which}_{column}" for which in ("first", "second") for column in columns]
-        writer.writerow([*names, "across_splits", "identical", "second_is", "similarity"])
-        for pair in report.pairs:
-            first, second = report.records[pair.first], report.records[pair.second]
-            ids = [getattr(record, column) for record in (first, second) for column in columns]
-            across = first.split != second.split
-            writer.writerow([*ids, across, pair.identical, pair.turn, f"{pair.similarity:.3f}"])
+    names = [f"{which}_{column}" for which in ("first", "second") for column in columns]
+    rows = []
+    for pair in report.pairs:
+        first, second = report.records[pair.first], report.records[pair.second]
+        ids = [getattr(record, column) for record in (first, second) for column in columns]
+        across = first.split != second.split
+        rows.append([*ids, across, pair.identical, pair.turn, f"{pair.similarity:.3f}"])
+    headings = [*names, "across_splits", "identical", "second_is", "similarity"]
+    path.write_text(csv_lines(headings, rows))
 
 
 def contact_sheets(

@@ -462,6 +462,7 @@ OF_THE_SEARCH: dict[str, Damage] = {
     "option set": option(set=["lr"]),
     "option weights": option(weights=["x"]),
 }
+LOCKS: dict[str, Damage] = {"lock pipe": pipe(".lock"), "lock folder": folder(".lock")}
 
 
 def run(words: list[str], output: Path, replace: Callable[[], None]) -> tuple[int | None, str]:

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.tuning.hostile import DAMAGES, HARMLESS, OF_THE_SEARCH, cut, opening, option, pipe, run
+from tests.tuning.hostile import (
+    DAMAGES,
+    HARMLESS,
+    LOCKS,
+    OF_THE_SEARCH,
+    cut,
+    opening,
+    option,
+    pipe,
+    run,
+)
 from tests.tuning.kill_points import StandIn, run_fork
 
 COMMANDS = ("tuning.search", "tuning.status", "ablations.report")
@@ -83,10 +93,11 @@ def test_what_does_no_harm_stops_no_command(study, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OF_THE_SEARCH)
+@pytest.mark.parametrize("name", OF_THE_SEARCH | LOCKS)
 def test_what_only_the_search_needs_is_named_by_it_and_by_status(study, name):
-    OF_THE_SEARCH[name](study)
-    assert_refused(read(study, "tuning.search", "tuning.status"), "spec.json")
+    (OF_THE_SEARCH | LOCKS)[name](study)
+    names = ".lock" if name in LOCKS else "spec.json"
+    assert_refused(read(study, "tuning.search", "tuning.status"), names)
     ((status, text),) = read(study, "ablations.report").values()
     assert status == 0, text
 

@@ -5,6 +5,7 @@ A study on S3 has a lease in its place (see `tuning.study.lease`).
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import functools
 import os
@@ -60,6 +61,7 @@ def _hold_local(lock: LocalPath) -> Iterator[None]:
     folder = lock.parent
     try:
         make_folder(folder)
+        _check_regular(lock)
         file = lock.open("a+")
     except OSError as error:
         raise InputError(
@@ -90,6 +92,7 @@ def _hold_local(lock: LocalPath) -> Iterator[None]:
 
 @_holder.register
 def _holder_local(lock: LocalPath) -> str | None:
+    _check_regular(lock)
     try:
         with lock.open() as file:
             try:
@@ -101,6 +104,12 @@ def _holder_local(lock: LocalPath) -> str | None:
     except OSError:
         pass
     return None
+
+
+def _check_regular(lock: LocalPath) -> None:
+    """Raise `OSError` for a lock that is a pipe or a folder: to open a pipe waits for a writer."""
+    if lock.exists() and not lock.is_file():
+        raise OSError(errno.EINVAL, f"its {lock.name} is no regular file", str(lock))
 
 
 @_hold.register
