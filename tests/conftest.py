@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from masll.common.storage.s3 import file_system
@@ -18,6 +19,9 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 # No test reaches a model hub: weights come from the offline package or not at all.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Networks of tests are so small that threads wait for each other: three times the processor time.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 # A background job of a script ignores Ctrl-C, and so would everything that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
