@@ -1,17 +1,24 @@
 """What several tests use: a small ISIC 2017 folder, and commands run as a user runs them."""
 
 import csv
+import importlib
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
 
+from masll.common.command import run
 from masll.data.synthetic import synthesize
 
 ROOT = Path(__file__).parents[1]
 TINY_BACKBONE = "test_resnet"  # timm's own network for tests, half a million weights
+# One process that has imported PyTorch, once: commands run in forks of it.
+_WARM = multiprocessing.get_context("forkserver")
+_WARM.set_forkserver_preload(["masll.train", "masll.predict", "masll.audit", "masll.data.__main__"])
 COUNTS = {"ISIC-2017_Training": 24, "ISIC-2017_Validation": 12, "ISIC-2017_Test_v2": 12}
 
 
@@ -49,6 +56,32 @@ def run_module(
         timeout=540,
         **settings,
     )
+
+
+def run_masll(module: str, *arguments: object, cache: Path) -> subprocess.CompletedProcess:
+    """The same of `masll`'s commands without Ray, without the seconds of importing PyTorch."""
+    words = [module, *map(str, arguments)]
+    environment = {**os.environ, "MASLL_CACHE": str(cache)}
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = Path(folder, "stdout"), Path(folder, "stderr")
+        process = _WARM.Process(target=_in_fork, args=(words, environment, out, errors))
+        process.start()
+        process.join(timeout=540)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        read = [path.read_text() if path.exists() else "" for path in (out, errors)]
+        return subprocess.CompletedProcess(words, process.exitcode, *read)
+
+
+def _in_fork(words: list[str], environment: dict[str, str], out: Path, errors: Path) -> None:
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, path in ((1, out), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = words
+    run(importlib.import_module(words[0]).main)
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess, *words: str) -> None:

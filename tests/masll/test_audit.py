@@ -13,7 +13,7 @@ from masll import InputError, ModelConfig, build_model
 from masll.audit import AuditOptions, audit, best_constant_box, box_iou, on_grid
 from masll.data import find_source, open_store
 from masll.localization import activation_map, mask_to_box, resize, scale_boxes
-from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
+from tests.support import TINY_BACKBONE, assert_one_line_error, run_masll
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +104,18 @@ def test_the_command_leaves_out_what_is_not_there_on_demand(isic_folder, cache, 
         "--scales",
         1,
     )
-    refused = run_module("masll.audit", *arguments, cache=cache)
+    refused = run_masll("masll.audit", *arguments, cache=cache)
     assert_one_line_error(refused, "ISIC_0000030", "--partial")
-    taken = run_module("masll.audit", *arguments, "--partial", cache=cache)
+    taken = run_masll("masll.audit", *arguments, "--partial", cache=cache)
     assert taken.returncode == 0 and "11 validation images" in taken.stdout, taken.stderr
     (tmp_path / "file").write_text("")
-    out = run_module("masll.audit", *arguments, "--out", tmp_path / "file", cache=cache)
+    out = run_masll("masll.audit", *arguments, "--out", tmp_path / "file", cache=cache)
     assert_one_line_error(out, "--out", "is a file")
 
 
 @pytest.mark.slow
 def test_the_command_prints_and_writes_rows_and_a_figure(isic_master, cache, tmp_path):
-    result = run_module(
+    result = run_masll(
         "masll.audit",
         "--data",
         isic_master,

@@ -16,7 +16,7 @@ from masll.data.prepare import prepare
 from masll.localization import activation_map
 from masll.model import save_model
 from masll.parts import load_part
-from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error, run_module
+from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error, run_masll
 
 FUSION = """
 '''A sum.'''
@@ -216,15 +216,15 @@ def test_the_code_of_the_guide_trains_predicts_and_is_audited(tmp_path, isic_mas
     for file in files.values():
         out = tmp_path / f"model-of-{load_part(file).name}"
         named = ["--variant-from", file]
-        trained = run_module("masll.train", *few, *made, *named, "--out", out, cache=cache)
+        trained = run_masll("masll.train", *few, *made, *named, "--out", out, cache=cache)
         assert trained.returncode == 0, trained.stderr
-        refused = run_module("masll.predict", "--model", out, image, cache=cache)
+        refused = run_masll("masll.predict", "--model", out, image, cache=cache)
         assert_one_line_error(refused, "of its own", "--variant-from")
-        predicted = run_module("masll.predict", "--model", out, *named, image, cache=cache)
+        predicted = run_masll("masll.predict", "--model", out, *named, image, cache=cache)
         assert predicted.returncode == 0, predicted.stderr
         assert re.match(r"0\.\d+", predicted.stdout)
     scales = ["--scales", 1.0]
-    audited = run_module("masll.audit", "--model", out, *named, *few, *scales, cache=cache)
+    audited = run_masll("masll.audit", "--model", out, *named, *few, *scales, cache=cache)
     assert audited.returncode == 0, audited.stderr
     assert re.search(r"scale 1 .* 0\.25 +0\.000", audited.stdout), "half the side, of its own"
 

@@ -15,7 +15,7 @@ from masll.data.synthetic import synthesize
 from masll.model import save_model
 from masll.pictures import as_input
 from masll.predict import figure_paths, predict_files
-from tests.support import TINY_BACKBONE, assert_one_line_error, run_module
+from tests.support import TINY_BACKBONE, assert_one_line_error, run_masll
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_the_command_predicts_what_it_can_and_names_the_rest(tmp_path, model_fol
     bad = ["cut.jpg", "text.jpg", "empty.jpg", "absent.jpg"]
     files = [tmp_path / name for name in [*bad[:2], *good, *bad[2:]]]
 
-    result = run_module(
+    result = run_masll(
         "masll.predict",
         "--model",
         model_folder,
@@ -109,7 +109,7 @@ def test_the_command_predicts_what_it_can_and_names_the_rest(tmp_path, model_fol
         with Image.open(tmp_path / "figures" / f"{name.split('.')[0]}-view.png") as figure:
             assert figure.width == 4 * 256
 
-    alone = run_module(
+    alone = run_masll(
         "masll.predict", "--model", model_folder, "--format", "json", files[2], cache=tmp_path
     )
     assert alone.returncode == 0
@@ -134,5 +134,5 @@ def test_each_image_has_a_figure_of_its_own_and_none_is_drawn_over_an_image(
 
 @pytest.mark.slow
 def test_a_folder_without_a_model_is_one_line(tmp_path):
-    result = run_module("masll.predict", "--model", tmp_path, "x.jpg", cache=tmp_path)
+    result = run_masll("masll.predict", "--model", tmp_path, "x.jpg", cache=tmp_path)
     assert_one_line_error(result, str(tmp_path), "holds no readable model")

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from masll import load_model
-from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error, run_module
+from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error, run_masll
 
 pytestmark = pytest.mark.slow
 SMALL = (
@@ -20,7 +20,7 @@ SMALL = (
 
 
 def train(cache, *arguments):
-    return run_module("masll.train", *SMALL, *arguments, cache=cache)
+    return run_masll("masll.train", *SMALL, *arguments, cache=cache)
 
 
 def test_a_run_cut_short_and_resumed_ends_with_the_same_weights(isic_master, cache, tmp_path):

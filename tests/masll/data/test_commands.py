@@ -5,13 +5,13 @@ from PIL import Image
 
 from masll.data import find_source
 from masll.data.synthesize import synthesize_folder
-from tests.support import assert_one_line_error, run_module
+from tests.support import assert_one_line_error, run_masll
 
 pytestmark = pytest.mark.slow
 
 
 def data(cache, *arguments):
-    return run_module("masll.data", *arguments, cache=cache)
+    return run_masll("masll.data.__main__", *arguments, cache=cache)
 
 
 def test_prepare_says_what_it_stored_and_the_second_time_finds_it(isic_master, tmp_path):

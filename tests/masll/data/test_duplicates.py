@@ -14,7 +14,7 @@ from masll.data.options import DataOptions
 from masll.data.split import Pixels
 from masll.data.synthetic import synthesize
 from masll.data.types import Record
-from tests.support import assert_one_line_error, run_module
+from tests.support import assert_one_line_error, run_masll
 
 OTHERS = 40  # lesions that are nobody's copy
 SIDE = 256
@@ -146,7 +146,9 @@ def test_the_command_writes_a_csv_and_pictures_and_knows_what_it_found(isic_fold
     with Image.open(original.with_stem("ISIC_0000002")) as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(turned, quality=90)
     out, cache = tmp_path / "out", tmp_path / "cache"
-    result = run_module("masll.data", "audit", "--data", isic_folder, "--out", out, cache=cache)
+    result = run_masll(
+        "masll.data.__main__", "audit", "--data", isic_folder, "--out", out, cache=cache
+    )
     assert result.returncode == 0, result.stderr
     assert "2 pairs among 48 images" in result.stdout and "1 of them in identical" in result.stdout
     assert "2 training images show a lesion of the validation or test" in result.stdout
@@ -167,5 +169,7 @@ def test_the_command_writes_a_csv_and_pictures_and_knows_what_it_found(isic_fold
 
     file = tmp_path / "file"
     file.write_text("")
-    refused = run_module("masll.data", "audit", "--data", isic_folder, "--out", file, cache=cache)
+    refused = run_masll(
+        "masll.data.__main__", "audit", "--data", isic_folder, "--out", file, cache=cache
+    )
     assert_one_line_error(refused, "--out", str(file))
