@@ -195,7 +195,7 @@ class Ledger:
         entry.pruned = stop and not report.done
         unfinished.epochs, unfinished.where = len(report.epochs), str(report.node)
         if not (stop or report.done):
-            self._writes(lambda: self.unfinished.keep(unfinished))
+            self._writes(lambda: self.unfinished.keep_soon(unfinished))
         return entry.pruned
 
     def crash(self, name: str, cause: Cause, error: str) -> None:

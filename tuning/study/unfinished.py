@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuning.study.arm import Arm, Declaration
+from tuning.study.behind import WriteBehind
 from tuning.study.checking import check_confirmations, check_trial
 from tuning.study.damage import DamagedTrial
 from tuning.study.folder import StudyFolder
@@ -42,6 +43,7 @@ class UnfinishedTrials:
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
+        self._behind = WriteBehind()
 
     def all(self) -> list[UnfinishedTrial]:
         """All of them by trial id.
@@ -64,19 +66,25 @@ class UnfinishedTrials:
         return trials
 
     def keep(self, unfinished: UnfinishedTrial) -> None:
-        """Write a trial down when it is handed out, has reported, or has crashed."""
-        trial = unfinished.trial
-        content = asdict(trial) | {name: getattr(unfinished, name) for name in _REPORTED}
-        content["arm"] = [trial.arm.variant, trial.arm.backbone]
-        if trial.arm.declared is not None:
-            content["declared"] = {"name": trial.arm.name, "fixed": dict(trial.arm.fixed)}
-        content["started_at"] = unfinished.started_at.isoformat()
-        self.folder.begun(trial.trial_id).write_whole(json.dumps(content))
+        """Write a trial down when it is handed out, or has crashed."""
+        path = self.folder.begun(unfinished.trial.trial_id)
+        self._behind.settle(path)
+        path.write_whole(_as_json(unfinished))
+
+    def keep_soon(self, unfinished: UnfinishedTrial) -> None:
+        """Write down how far a trial is, without waiting for a place that is far away."""
+        path = self.folder.begun(unfinished.trial.trial_id)
+        if path.remote:
+            self._behind.write(path, _as_json(unfinished))
+        else:
+            path.write_whole(_as_json(unfinished))
 
     def remove(self, trial_id: str) -> None:
         """Forget a trial whose rows are written."""
+        begun = self.folder.begun(trial_id)
+        self._behind.settle(begun)
         # This first: a worker that is still writing a checkpoint looks whether it is there.
-        self.folder.begun(trial_id).unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
         for path in self.folder.workers_files(trial_id):
             path.unlink(missing_ok=True)
 
@@ -110,6 +118,16 @@ def check_begun(folder: StudyFolder, spec: Spec, rows: Iterable[TrialRow]) -> li
         except ValueError as error:
             raise DamagedTrial(path, error) from error
     return begun
+
+
+def _as_json(unfinished: UnfinishedTrial) -> str:
+    trial = unfinished.trial
+    content = asdict(trial) | {name: getattr(unfinished, name) for name in _REPORTED}
+    content["arm"] = [trial.arm.variant, trial.arm.backbone]
+    if trial.arm.declared is not None:
+        content["declared"] = {"name": trial.arm.name, "fixed": dict(trial.arm.fixed)}
+    content["started_at"] = unfinished.started_at.isoformat()
+    return json.dumps(content)
 
 
 def _from_json(content: dict[str, Any]) -> UnfinishedTrial:
