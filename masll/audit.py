@@ -19,10 +19,10 @@ from masll.boxes import dark_boxes
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.escaping import csv_lines
-from masll.common.options import add_options, check_fields, option, options_from
+from masll.common.options import add_options, option, options_from
 from masll.common.storage import any_path
 from masll.config import MOST_SHARE, ModelConfig
-from masll.data.options import DataOptions
+from masll.data.options import SourceOptions, data_options
 from masll.data.prepare import prepare
 from masll.data.split import Split
 from masll.devices import find_device
@@ -67,8 +67,8 @@ class AuditRow:
 
 
 @dataclass(frozen=True)
-class AuditOptions:
-    """What to audit, on which images."""
+class AuditOptions(SourceOptions):
+    """What to audit, on which images, of which some have lesion masks."""
 
     model: str | None = option(
         None, "folder of a trained model (default: ImageNet weights, untrained)", metavar="DIR"
@@ -76,7 +76,6 @@ class AuditOptions:
     variant_from: tuple[str, ...] = option(
         (), "the model's own localizer, which runs only if you name it", metavar="FILE.py"
     )
-    data: str = option("synthetic", "images with lesion masks", metavar="PATH")
     partial: bool = option(False, "leave out rows without an image and images without a row")
     split: str = option("validation", "which images", choices=("train", "validation", "test"))
     scales: tuple[float, ...] = option(SCALES, "threshold scales")
@@ -84,7 +83,7 @@ class AuditOptions:
     out: str | None = option(None, "folder for audit.csv and audit.png", metavar="DIR")
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         for scale in self.scales:
             if not 0 < scale <= MOST_SHARE:
                 raise InputError(
@@ -274,7 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
         model.config = dataclasses.replace(model.config, **changes)
     else:
         model = build_model(ModelConfig(**changes))
-    data = DataOptions(options.data, fit=model.inputs.fit, partial=options.partial)
+    data = data_options(options, fit=model.inputs.fit, source_size=None)
     store = prepare(data, model.inputs.source_size)
     rows = audit(model.to(device), store.split(options.split), options.scales)
     print("box             IoU  lesion inside  box is lesion  area  fallback")

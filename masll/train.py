@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    store = prepare(options, source_size)
+    store = prepare(options, source_size, for_training=True)
     train, validation = store.split("train"), store.split("validation")
     question = {
         "model": model_config.as_dict(),

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Prepare what the JSON of a `DataOptions` names, and print the store's folder."""
     (text,) = sys.argv[1:] if arguments is None else arguments
     options = DataOptions(**json.loads(text))
-    print(prepare(options, options.source_size or 0).folder)
+    print(prepare(options, options.source_size or 0, for_training=True).folder)
     return 0
 
 

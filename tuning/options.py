@@ -19,7 +19,7 @@ from masll.config import (
     MOST_THREADS,
     default_source_size,
 )
-from masll.data.options import DataOptions
+from masll.data.options import DataOptions, data_options
 from masll.parts import Part, load_part
 from masll.variants import VARIANTS
 from tuning.recipe import Recipe
@@ -286,7 +286,7 @@ class SearchOptions(DataOptions):
     @property
     def data_options(self) -> DataOptions:
         """Which images, at the size that they are stored in."""
-        return DataOptions(self.data, self.source_pixels, self.fit, self.partial)
+        return data_options(self, source_size=self.source_pixels)
 
     @property
     def gpu_share(self) -> float | None:

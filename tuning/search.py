@@ -162,7 +162,7 @@ def _new_question(chosen: dict[str, Any], *, here: bool) -> _Question:
         check_machine(options)
     check_networks(options, weights=here)
     check_parts(arms, options)
-    store = prepare(options, options.source_pixels)
+    store = prepare(options, options.source_pixels, for_training=True)
     check_masks(arms, store)
     images = choose_images(options)
     images.check_classes(store)
@@ -180,7 +180,7 @@ def _resumed_question(chosen: dict[str, Any], *, here: bool, damaged: bool) -> _
     if here:
         check_machine(options)
     check_networks(options, weights=here)
-    store = prepare(options, options.source_pixels)
+    store = prepare(options, options.source_pixels, for_training=True)
     check_same_images(spec, options.data, store)
     check_same_weights(spec, options)
     check_same_parts(folder, spec, options)

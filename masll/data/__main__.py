@@ -1,4 +1,4 @@
-"""`python -m masll.data`: prepare, verify, audit and synthesize data sets."""
+"""`python -m masll.data`: prepare, verify, audit, import and synthesize data sets."""
 
 import time
 from collections import Counter
@@ -13,7 +13,9 @@ from masll.common.options import add_options, check_fields, option, options_from
 from masll.common.progress import progress_bar
 from masll.common.storage import any_path
 from masll.config import LEAST_PIXELS, MOST_COUNT, MOST_PIXELS, MOST_SEED
-from masll.data.options import DataOptions
+from masll.data.importing import read_named, write_table
+from masll.data.layouts import LAYOUTS
+from masll.data.options import DataOptions, SourceOptions, data_options
 from masll.data.prepare import prepare
 from masll.data.sources import survey_source
 from masll.data.synthesize import FEWEST
@@ -27,6 +29,8 @@ examples:
       decode every image once; a search does the same by itself when it starts
   python -m masll.data audit --data ISIC2017 --out duplicates/
       near-duplicates within and across the splits, as a CSV and as pictures to look at
+  python -m masll.data import ham10000 HAM10000 HAM10000/ham10000.csv --split-by group 0.7 0.1 0.2
+      a CSV file of a published data set, with splits that keep each lesion's images together
   python -m masll.data synthesize lesions/ --images 600 --size 256
       drawn lesions in the official folder layout, to try every command on files
 
@@ -44,25 +48,20 @@ class PrepareOptions(DataOptions):
 
 
 @dataclass(frozen=True)
-class VerifyOptions:
-    """What `verify` looks at."""
-
-    data: str = option("synthetic", "ISIC 2017 folder or CSV file", metavar="PATH")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-@dataclass(frozen=True)
-class AuditOptions:
+class AuditOptions(SourceOptions):
     """What `audit` compares, and where it leaves what it found."""
 
-    data: str = option("synthetic", "ISIC 2017 folder or CSV file", metavar="PATH")
     partial: bool = option(False, "leave out rows without an image and images without a row")
     out: str = option("duplicates", "folder for duplicates.csv and pictures", metavar="DIR")
 
-    def __post_init__(self) -> None:
-        check_fields(self)
+
+@dataclass(frozen=True)
+class ImportOptions(SourceOptions):
+    """Which data set `import` reads, and the CSV file that it writes."""
+
+    partial: bool = option(False, "leave out rows without an image and images without a row")
+    name: str = ""  # these are given by their places, not by names
+    out: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,19 @@ class SynthesizeOptions:
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m masll.data",
-        description="Prepare, verify, audit and synthesize data sets.",
+        description="Prepare, verify, audit, import and synthesize data sets.",
         epilog=_EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_text, options, _) in _COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=f"{help_text}.")
+        if name == "import":
+            add_options(command, options, skip=("data",))
+            names = ", ".join(LAYOUTS)
+            command.add_argument("name", metavar="NAME", help=f"the data set: {names}")
+            command.add_argument("data", metavar="FOLDER", help="the folder that it lies in")
+            command.add_argument("out", metavar="OUT", type=Path, help="a new CSV file")
+            continue
         add_options(command, options)
         if name == "synthesize":
             command.add_argument("out", metavar="OUT", type=Path, help="a new folder")
@@ -107,7 +113,8 @@ def _prepare(options: PrepareOptions) -> int:
     for split in SPLITS:
         images = store.split(split)
         masks = 0 if images.masked is None else int(images.masked.sum())
-        print(f"{split:<11}{len(images):6} images, {images.labels.sum()} melanoma, {masks} masks")
+        positive = (images.labels == 1).sum()
+        print(f"{split:<11}{len(images):6} images, {positive} melanoma, {masks} masks")
     megabytes = sum(file.stat().st_size for file in store.folder.iterdir()) / 1e6
     print(
         f"{store.folder}: {size} pixels, {megabytes:.0f} MB, "
@@ -116,17 +123,25 @@ def _prepare(options: PrepareOptions) -> int:
     return 0
 
 
-def _verify(options: VerifyOptions) -> int:
+def _verify(options: SourceOptions) -> int:
     from masll.data.verify import verify
 
     with progress_bar("reading images") as progress:
-        report = verify(survey_source(options.data), progress)
+        report = verify(survey_source(options.data, options.rules), progress)
     for count in report.counts:
         should = ""
         if count.official:
             images, melanomas = count.official
             should = f"  official: {images}, {melanomas}{'  PARTIAL' * count.partial}"
-        print(f"{count.split:<11}{count.images:6} images, {count.melanomas} melanoma{should}")
+        groups = f" in {count.groups} groups" * (count.groups < count.images)
+        without = f", {count.unlabelled} without a label" * bool(count.unlabelled)
+        print(
+            f"{count.split:<11}{count.images:6} images{groups}, {count.melanomas} melanoma"
+            f"{without}{should}"
+        )
+    if report.metadata:
+        known = ", ".join(f"{name} of {images}" for name, images in report.metadata.items())
+        print(f"metadata   {known}")
     for problem in report.problems:
         print(f"{problem.kind}: {problem.text}")
     faults = sum(problem.is_fault for problem in report.problems)
@@ -142,7 +157,7 @@ def _audit(options: AuditOptions) -> int:
 
     asked_folder = Path(options.out)
     any_path(asked_folder).check_writable("--out")
-    report = duplicates_of(DataOptions(data=options.data, partial=options.partial))
+    report = duplicates_of(data_options(options))
     try:
         asked_folder.mkdir(parents=True, exist_ok=True)
         write_csv(asked_folder / "duplicates.csv", report)
@@ -174,6 +189,16 @@ def _audit(options: AuditOptions) -> int:
     return 0
 
 
+def _import(options: ImportOptions) -> int:
+    source = read_named(options.name, options.data, options.rules, partial=options.partial)
+    write_table(source, options.out)
+    shown = Counter(record.split for record in source.records)
+    print(f"{options.out}: " + ", ".join(f"{shown[split]} {split}" for split in SPLITS))
+    command = command_line("masll.data", "verify", "--data", options.out)
+    print(f"labels, splits, groups, masks and metadata are in it; try: {command}")
+    return 0
+
+
 def _synthesize(options: SynthesizeOptions) -> int:
     from masll.data.synthesize import synthesize_folder
 
@@ -192,13 +217,18 @@ _COMMANDS: dict[str, tuple[str, type, Callable[[Any], int]]] = {
     ),
     "verify": (
         "Count images, and name every missing, extra or broken file",
-        VerifyOptions,
+        SourceOptions,
         _verify,
     ),
     "audit": (
         "Find images that show the same lesion, within and across the splits",
         AuditOptions,
         _audit,
+    ),
+    "import": (
+        "Write a CSV file of a published data set, which every --data reads",
+        ImportOptions,
+        _import,
     ),
     "synthesize": (
         "Write drawn lesions in the official ISIC 2017 folder layout",

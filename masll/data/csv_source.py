@@ -1,40 +1,60 @@
 """Any two-class image task: a CSV file with a row for each image.
 
-    image,label,split,group,mask
-    a/0001.png,0,train,patient-17,a/0001-mask.png
+    image,label,split,group,mask,age
+    a/0001.png,0,train,patient-17,a/0001-mask.png,55
 
-`image` and `mask` are paths from the CSV file's folder; `label` is 0 or 1; `split` is train,
-validation or test. `group` (images of one patient, say) and `mask` may be missing or empty.
+`image` and `mask` are paths from the CSV file's folder. `label` is 0 or 1, a text that `--positive`
+or `--labels` explains, or empty where nobody knows. `split` is train, validation or test; without
+the column all images are test images, unless `--split-by` deals them out. `group` (images of one
+patient, say) and `mask` may be missing or empty. Any other column is metadata, and stays with its
+image.
 """
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from masll.common.checks import suggestion
-from masll.data.files import digest_of, inspect, is_there, label_of, read_picture, read_table, stamp
+from masll.common.errors import InputError
+from masll.data.files import (
+    Row,
+    check_inside,
+    digest_of,
+    identity_of,
+    inspect,
+    is_there,
+    read_picture,
+    read_table,
+)
+from masll.data.labelling import BINARY
+from masll.data.rules import Rules
 from masll.data.types import SPLITS, Picture, Problem, Record
+
+COLUMNS = ("image", "label", "split", "group", "mask")
 
 
 class CsvSource:
     """The images that a CSV file lists; an image's id is its path as the file has it.
 
     Raises:
-        InputError: no such file, or it lacks a column.
+        InputError: no such file, or it has no column `image`, or another is misspelt.
     """
 
     official: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
-    def __init__(self, table: Path) -> None:
+    def __init__(self, table: Path, rules: Rules = Rules()) -> None:  # noqa: B008 (never changes)
         self.table = table
         self.name = table.stem
-        self.records: list[Record] = []
         self.problems: list[Problem] = []
+        self._rules = rules
         self._masks: dict[str, Path] = {}
+        records: list[Record] = []
         names: dict[str, str] = {}  # of files, as they stand there, by their plain path
-        for where, row in read_table(table, ("image", "label", "split")):
+        rows = read_table(table, ("image",))
+        _check_spelling(table, rows[0][1])
+        for where, row in rows:
             try:
                 record, mask = self._record(row, names)
             except ValueError as error:
@@ -45,17 +65,13 @@ class CsvSource:
                     text = f"{where}: there is no {path}; put it in place, or use --partial"
                     self.problems.append(Problem("missing", text))
             if is_there(self.image_path(record)):
-                self.records.append(record)
+                records.append(record)
                 if mask is not None and is_there(mask):
                     self._masks[record.image_id] = mask
-        self.records.sort(key=lambda record: SPLITS.index(record.split))  # stable
+        self.records = rules.in_splits(records)
 
     def identity(self) -> Any:
-        files = [
-            [record, stamp(self.image_path(record)), stamp(self.mask_path(record))]
-            for record in self.records
-        ]
-        return {"folder": str(self.table.parent.resolve()), "files": files}
+        return identity_of(self.table.parent, self.records, self.image_path, self.mask_path)
 
     def image_path(self, record: Record) -> Path:
         return self.table.parent / record.image_id
@@ -75,11 +91,11 @@ class CsvSource:
     def mask_problems(self) -> list[Problem]:
         return []  # a row names its mask, so a missing one is among `problems`
 
-    def _record(self, row: dict[str, str], names: dict[str, str]) -> tuple[Record, Path | None]:
+    def _record(self, row: Row, names: dict[str, str]) -> tuple[Record, Path | None]:
         """A row's record and mask; raises ValueError with what is wrong."""
-        image_id, split = row["image"], row["split"]
+        image_id = row["image"]
         for column in ("image", "mask"):
-            _check_inside(column, row.get(column, ""))
+            check_inside(column, row.get(column, ""))
         if not image_id:
             raise ValueError("image is empty; give a path from the folder of the table")
         plain = posixpath.normpath(image_id)
@@ -87,15 +103,30 @@ class CsvSource:
             also = "" if names[plain] == image_id else f", first as {names[plain]}"
             raise ValueError(f"{image_id} stands twice{also}; remove one row")
         names[plain] = image_id
-        if split not in SPLITS:
-            near = suggestion(split, SPLITS)
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'{near}")
-        record = Record(image_id, label_of(row["label"], "label"), split, row.get("group", ""))
+        label = self._rules.labelling.label(row.get("label", ""), BINARY, "label")
+        metadata = {name: text for name, text in row.items() if name not in COLUMNS and text}
+        group = row.get("group", "")
+        record = Record(image_id, label, self._split(row), group, metadata)
         mask = row.get("mask")
         return record, self.table.parent / mask if mask else None
 
+    def _split(self, row: Row) -> str:
+        dealing = self._rules.dealing
+        if "split" not in row or (dealing is not None and dealing.whole):
+            return SPLITS[-1]
+        split = row["split"]
+        if split not in SPLITS:
+            near = suggestion(split, SPLITS)
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'{near}")
+        return split
 
-def _check_inside(column: str, text: str) -> None:
-    path = PurePosixPath(text.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in (path.parts or ("",))[0]:
-        raise ValueError(f"{column} must be a path inside the table's folder, got '{text}'")
+
+def _check_spelling(table: Path, row: Row) -> None:
+    """Raise `InputError` for a column that is missing, with another that is nearly called so."""
+    for column in COLUMNS:
+        near = suggestion(column, row.keys() - set(COLUMNS))
+        if column not in row and near:
+            raise InputError(
+                f"{table.name} has no column '{column}'{near}; "
+                f"its first line names: {', '.join(row)}"
+            )

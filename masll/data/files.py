@@ -3,8 +3,9 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,25 +23,31 @@ from masll.data.reading import (
     unreadable,
     upright_size,
 )
-from masll.data.types import Picture, Problem
-
-_LABELS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
+from masll.data.types import Picture, Problem, Record
 
 Row = dict[str, str]
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, Row]]:
+def read_table(
+    path: Path,
+    columns: Sequence[str],
+    *,
+    header: Sequence[str] | None = None,
+    plain: Callable[[str], str] = str,
+) -> list[tuple[str, Row]]:
     """The rows of a CSV file, each with its place in words for an error message.
 
     Args:
         columns: those that must be there.
+        header: the names of the columns, where the file's first line does not have them.
+        plain: makes CSV of a text in another form.
 
     Raises:
         InputError: no such file, not UTF-8, a column is missing, or there are no rows.
     """
     try:
-        lines = io.StringIO(read_regular(path).decode("utf-8-sig"), newline="")
-        reader = csv.DictReader(lines, restval="")
+        lines = io.StringIO(plain(read_regular(path).decode("utf-8-sig")), newline="")
+        reader = csv.DictReader(lines, header, restval="")
         names = reader.fieldnames or []
         for column in columns:
             if column not in names:
@@ -59,13 +66,6 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, Row]]:
     if not rows:
         raise InputError(f"{path.name} has no rows; every split needs images")
     return [(where, {k: v.strip() for k, v in row.items() if k is not None}) for where, row in rows]
-
-
-def label_of(text: str, column: str) -> int:
-    """0 or 1; raises ValueError, with what to say, for anything else."""
-    if text not in _LABELS:
-        raise ValueError(f"{column} must be 0 or 1, got '{text}'")
-    return _LABELS[text]
 
 
 def read_picture(image_path: Path, mask_path: Path | None, size: int, fit: str) -> Picture:
@@ -146,3 +146,29 @@ def stamp(path: Path | None) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def check_inside(column: str, text: str) -> None:
+    """Raise ValueError for a path that leads out of the folder that it starts from."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in (path.parts or ("",))[0]:
+        raise ValueError(f"{column} must be a path inside the table's folder, got '{text}'")
+
+
+def identity_of(
+    folder: Path,
+    records: Iterable[Record],
+    image_path: Callable[[Record], Path],
+    mask_path: Callable[[Record], Path | None],
+) -> Any:
+    """JSON that changes whenever the files of a source do, or what is said of them."""
+    files = [
+        [
+            # As stores have had it from the first version on, where there is nothing to add.
+            [*record[:4], *([dict(record.metadata)] if record.metadata else [])],
+            stamp(image_path(record)),
+            stamp(mask_path(record)),
+        ]
+        for record in records
+    ]
+    return {"folder": str(folder.resolve()), "files": files}

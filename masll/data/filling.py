@@ -103,6 +103,12 @@ def _fill(
     return done
 
 
+def _columns(records: list[Record]) -> dict[str, list[str]]:
+    """Metadata by column; "" where an image has none."""
+    names = dict.fromkeys(name for record in records for name in record.metadata)
+    return {name: [record.metadata.get(name, "") for record in records] for name in names}
+
+
 def _read_journal(path: Path) -> list[Block]:
     """The blocks that a killed process has noted; its last line may be cut off."""
     blocks = []
@@ -133,6 +139,7 @@ def _index(
             "ids": [record.image_id for record in of_split],
             "labels": [record.label for record in of_split],
             "groups": [record.group for record in of_split],
+            "metadata": _columns(of_split),
             "digests": digests,
             "masked": [has for block in of_blocks for has in block.masked],
             "checksums": [block.checksum for block in of_blocks],

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from masll.data.types import Problem, Record
+from masll.data.types import UNLABELLED, Problem, Record
 
 
 def shared_groups(records: Iterable[Record]) -> list[Problem]:
@@ -31,10 +31,14 @@ def same_content(records: Sequence[Record], digests: Sequence[str | None]) -> li
             alike[digest].append(record)
     return [
         Problem(
-            "mismatching" if len({record.label for record in group}) > 1 else "repeated",
+            "mismatching" if {0, 1} <= {record.label for record in group} else "repeated",
             "the same file: "
-            + " and ".join(f"{r.image_id} ({r.split}, label {r.label})" for r in group),
+            + " and ".join(f"{r.image_id} ({r.split}, {_label_of(r)})" for r in group),
         )
         for group in alike.values()
         if len(group) > 1
     ]
+
+
+def _label_of(record: Record) -> str:
+    return "no label" if record.label == UNLABELLED else f"label {record.label}"

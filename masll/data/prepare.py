@@ -3,21 +3,36 @@
 import sys
 from pathlib import Path
 
+from masll.common.errors import InputError
 from masll.common.progress import progress_bar
 from masll.data.leaks import shared_groups
 from masll.data.options import DataOptions
 from masll.data.sources import find_source
 from masll.data.store import ImageStore, open_store
-from masll.data.types import Source
+from masll.data.types import SPLITS, UNLABELLED, Source, count_positive
 
 
-def prepare(options: DataOptions, source_size: int, cache: Path | None = None) -> ImageStore:
+def prepare(
+    options: DataOptions,
+    source_size: int,
+    cache: Path | None = None,
+    *,
+    for_training: bool = False,
+) -> ImageStore:
     """The store of the images that the options name, made now if it is not there.
+
+    Args:
+        for_training: refuse images that no model can be trained and judged on: each split needs
+            images of both classes, and a label for every one.
 
     Raises:
         InputError: as `find_source` and `open_store` do.
     """
-    source = find_source(options.data, partial=options.partial)
+    source = find_source(options.data, partial=options.partial, rules=options.rules)
+    if for_training:
+        _check_for_training(source)
+    elif not source.records:
+        raise InputError(f"{source.name} has no images; python -m masll.data verify says why")
     with progress_bar("preparing images") as progress:
         store = open_store(
             source,
@@ -32,6 +47,28 @@ def prepare(options: DataOptions, source_size: int, cache: Path | None = None) -
     _tell_partial(source)
     _tell_leaks(source, store)
     return store
+
+
+def _check_for_training(source: Source) -> None:
+    labels = {split: [r.label for r in source.records if r.split == split] for split in SPLITS}
+    for split, of_split in labels.items():
+        if not of_split:
+            deal = "group 0.7 0.1 0.2"
+            if split == "validation" and labels["train"] and labels["test"]:
+                deal = "group 0.9 0.1 takes some of the training images, group 0.7 0.1 0.2 of all"
+            raise InputError(
+                f"{source.name} has no {split} images; deal some out: --split-by {deal}"
+            )
+        if UNLABELLED in of_split:
+            raise InputError(
+                f"{of_split.count(UNLABELLED)} {split} images of {source.name} have no label; "
+                "leave them out by dealing out the others: --split-by group 0.7 0.1 0.2"
+            )
+        if len(set(of_split)) < 2:
+            raise InputError(
+                f"the {split} split of {source.name} needs images with and without melanoma, "
+                f"got labels {sorted(set(of_split))}"
+            )
 
 
 def _tell_leaks(source: Source, store: ImageStore) -> None:
@@ -53,10 +90,11 @@ def _tell_partial(source: Source) -> None:
             file=sys.stderr,
         )
     for split, (images, melanomas) in source.official.items():
-        labels = [record.label for record in source.records if record.split == split]
-        if (len(labels), sum(labels)) != (images, melanomas):
+        records = [record for record in source.records if record.split == split]
+        positive = count_positive(records)
+        if (len(records), positive) != (images, melanomas):
             print(
-                f"{source.name} is partial: {split} has {len(labels)} images and {sum(labels)} "
+                f"{source.name} is partial: {split} has {len(records)} images and {positive} "
                 f"melanomas, officially {images} and {melanomas}",
                 file=sys.stderr,
             )

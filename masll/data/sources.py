@@ -4,23 +4,38 @@ from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.data.csv_source import CsvSource
 from masll.data.fetch import fetch
-from masll.data.isic2017 import Isic2017, is_official
+from masll.data.layouts import FolderSource, is_published, recognise
+from masll.data.rules import Rules
 from masll.data.synthetic_source import WORDS, SyntheticSource
 from masll.data.types import Source, is_table
 
+_AS_THEY_ARE = Rules()
 
-def find_source(data: str, *, partial: bool = False) -> Source:
+
+def find_source(data: str, *, partial: bool = False, rules: Rules = _AS_THEY_ARE) -> Source:
     """The source that `--data` means, if it is sound.
 
     Args:
-        data: the word `synthetic` or `synthetic-fine`, a CSV file (see `csv_source`), or an ISIC
-            2017 folder; either of these on S3 is brought into the cache first (see `fetch`).
+        data: the word `synthetic` or `synthetic-fine`, a CSV file (see `csv_source`), or a folder
+            with a data set of `layouts`; either of these on S3 is brought into the cache first
+            (see `fetch`).
         partial: leave out rows that lack their image, and images that lack a row.
+        rules: what label texts mean, and whether images are dealt out to splits.
 
     Raises:
         InputError: no such data, or its content breaks the format.
     """
-    source = survey_source(data)
+    source = survey_source(data, rules)
+    check_sound(source, partial=partial)
+    return source
+
+
+def check_sound(source: Source, *, partial: bool = False) -> None:
+    """Raise `InputError` for the first fault of a source's rows and files, if there is one.
+
+    Args:
+        partial: rows that lack their image, and images that lack a row, are no fault.
+    """
     forgiven = ("missing", "extra") if partial else ()
     faults = [problem for problem in source.problems if problem.kind not in forgiven]
     if faults:
@@ -30,12 +45,18 @@ def find_source(data: str, *, partial: bool = False) -> Source:
             else ""
         )
         raise InputError(faults[0].text + more)
-    return source
 
 
-def survey_source(data: str) -> Source:
+def survey_source(data: str, rules: Rules = _AS_THEY_ARE) -> Source:
     """Like `find_source`, with the problems of single rows and files told, not raised."""
     if data in WORDS:
+        if rules != _AS_THEY_ARE:
+            raise InputError(
+                f"--data {data} has labels and splits of its own; leave --positive, --labels and "
+                "--split-by out"
+            )
         return SyntheticSource(kind=WORDS[data])
-    path = fetch(any_path(data), is_official)
-    return CsvSource(path) if is_table(data) else Isic2017(path)
+    path = fetch(any_path(data), is_published)
+    if is_table(data):
+        return CsvSource(path, rules)
+    return FolderSource(path, recognise(path), rules)

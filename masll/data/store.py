@@ -46,8 +46,12 @@ class ImageStore:
         """
         return json.loads((self.folder / "index.json").read_text())
 
-    def listed(self, name: str) -> dict[str, list[Any]]:
-        """What a split's own file says: ids, labels, groups, digests, masked, and checksums."""
+    def listed(self, name: str) -> dict[str, Any]:
+        """What a split's own file says.
+
+        ids, labels, groups, digests, masked, checksums: lists; metadata: a list for each column,
+        such as age, sex and site, "" where it is not known (stores of before have none).
+        """
         return json.loads((self.folder / f"{name}.json").read_text())
 
     def split(self, name: str) -> Split:
@@ -68,13 +72,7 @@ class ImageStore:
     @property
     def records(self) -> list[Record]:
         """All images, split by split."""
-        return [
-            Record(image_id, label, name, group)
-            for name, listed in ((name, self.listed(name)) for name in SPLITS)
-            for image_id, label, group in zip(
-                listed["ids"], listed["labels"], listed["groups"], strict=True
-            )
-        ]
+        return [record for name in SPLITS for record in _records(name, self.listed(name))]
 
     def damage(self) -> str | None:
         """The first block of images whose checksum is not the recorded one; None if all agree."""
@@ -126,16 +124,9 @@ def open_store(
         waiting: called if another process is preparing the same store.
 
     Raises:
-        InputError: a split lacks a class, an image cannot be read, the cache cannot be written.
+        InputError: an image cannot be read, the cache cannot be written.
     """
     check_choice("fit", fit, FITS)
-    for split in SPLITS:
-        classes = {record.label for record in source.records if record.split == split}
-        if len(classes) < 2:
-            raise InputError(
-                f"the {split} split of {source.name} needs images with and without melanoma, "
-                f"got labels {sorted(classes)}"
-            )
     identity = json.dumps([_FORMAT, source_size, fit, source.identity()]).encode()
     key = hashlib.sha256(identity).hexdigest()[:12]
     store = ImageStore((cache or default_cache()) / f"{source.name}-{source_size}px-{fit}-{key}")
@@ -153,6 +144,16 @@ def open_store(
             f"make room, or set MASLL_CACHE to another folder"
         ) from error
     return ImageStore(store.folder)
+
+
+def _records(split: str, listed: dict[str, Any]) -> list[Record]:
+    known = listed.get("metadata", {})
+    return [
+        Record(image_id, label, split, group, {name: known[name][row] for name in known})
+        for row, (image_id, label, group) in enumerate(
+            zip(listed["ids"], listed["labels"], listed["groups"], strict=True)
+        )
+    ]
 
 
 def _whole(store: ImageStore) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image
 from masll.common.errors import InputError
 from masll.common.machine import usable_cores
 from masll.common.storage import any_path, whole_folder
-from masll.data.isic2017 import PREFIXES
+from masll.data.layouts.isic import PREFIXES_2017 as PREFIXES
 from masll.data.synthetic import label_of, synthesize
 
 _SHARES = {"validation": 150 / 2750, "test": 600 / 2750}  # of ISIC 2017; the rest is for training

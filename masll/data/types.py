@@ -1,21 +1,25 @@
 """What a source of images is: its records, its pictures, its problems, and the protocol of all."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
+UNLABELLED = -1  # the label of an image whose class nobody has said
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class Record(NamedTuple):
-    """One labelled image of a source."""
+    """One image of a source."""
 
     image_id: str
-    label: int  # 1 = melanoma
+    label: int  # 1 = melanoma, or what --positive says; 0 = any other class; or UNLABELLED
     split: str  # one of SPLITS
     group: str = ""  # images of one patient or lesion share it; "" is a group of one
+    metadata: Mapping[str, str] = NO_METADATA  # what is known, by column: age, sex, site, ...
 
 
 class Picture(NamedTuple):
@@ -39,13 +43,13 @@ class Problem(NamedTuple):
 
 
 class Source(Protocol):
-    """A set of labelled images that can be read one by one, from several threads at once."""
+    """A set of images that can be read one by one, from several threads at once."""
 
     name: str
 
     @property
     def official(self) -> Mapping[str, tuple[int, int]]:
-        """Images and melanomas by split, as they should be; empty where nothing is prescribed."""
+        """Images and positives by split, as they should be; empty where nothing is prescribed."""
 
     @property
     def records(self) -> Sequence[Record]:
@@ -69,6 +73,11 @@ class Source(Protocol):
 
     def mask_problems(self) -> Sequence[Problem]:
         """Masks that are missing though others are there, and masks without an image."""
+
+
+def count_positive(records: Iterable[Record]) -> int:
+    """How many images are of the positive class."""
+    return sum(record.label == 1 for record in records)
 
 
 def is_table(data: str) -> bool:

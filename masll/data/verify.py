@@ -1,12 +1,13 @@
 """Is a data set whole? Official counts, and every file that is missing, extra, broken or odd."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from masll.common.machine import usable_cores
 from masll.data.leaks import same_content, shared_groups
-from masll.data.types import SPLITS, Problem, Record, Source
+from masll.data.types import SPLITS, UNLABELLED, Problem, Record, Source, count_positive
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,9 @@ class SplitCount:
 
     split: str
     images: int
-    melanomas: int
+    melanomas: int  # of the positive class
+    unlabelled: int
+    groups: int  # patients or lesions; images that name none are one each
     official: tuple[int, int] | None  # images and melanomas; None where nothing is prescribed
 
     @property
@@ -30,6 +33,7 @@ class Report:
 
     counts: list[SplitCount]
     problems: list[Problem]
+    metadata: dict[str, int]  # images that have a value, by column
 
     @property
     def partial(self) -> bool:
@@ -56,7 +60,17 @@ def verify(source: Source, progress: Callable[[int, int], None] | None = None) -
                 progress(done, len(source.records))
     counts = []
     for split in SPLITS:
-        labels = [record.label for record in source.records if record.split == split]
-        counts.append(SplitCount(split, len(labels), sum(labels), source.official.get(split)))
+        records = [record for record in source.records if record.split == split]
+        counts.append(
+            SplitCount(
+                split,
+                len(records),
+                count_positive(records),
+                sum(record.label == UNLABELLED for record in records),
+                len({record.group or ("", record.image_id) for record in records}),
+                source.official.get(split),
+            )
+        )
     problems += shared_groups(source.records) + same_content(source.records, digests)
-    return Report(counts, problems)
+    metadata = Counter(name for record in source.records for name in record.metadata)
+    return Report(counts, problems, dict(metadata))

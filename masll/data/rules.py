@@ -1,0 +1,20 @@
+"""How the files of a data set become labelled images in splits: the options of every reader."""
+
+from typing import NamedTuple
+
+from masll.data.dealing import Dealing
+from masll.data.labelling import Labelling
+from masll.data.types import SPLITS, Record
+
+
+class Rules(NamedTuple):
+    """What label texts mean, and whether images are dealt out to splits anew."""
+
+    labelling: Labelling = Labelling()
+    dealing: Dealing | None = None
+
+    def in_splits(self, records: list[Record]) -> list[Record]:
+        """The records split by split, in their order."""
+        if self.dealing is not None:
+            records = self.dealing.deal(records)
+        return sorted(records, key=lambda record: SPLITS.index(record.split))
