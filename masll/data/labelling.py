@@ -21,9 +21,7 @@ class Classes:
     """The classes of a data set, by the texts that stand for them."""
 
     names: Mapping[str, str]  # class by text, both in lower case; UNKNOWN_CLASS leaves it open
-    containing: Mapping[str, str] = field(
-        default_factory=dict
-    )  # class by a word in the text, before `names`
+    containing: Mapping[str, str] = field(default_factory=dict)  # class by a part of the text
     closed: bool = True  # whether these are all; if not, any other text is a class by itself
 
     def of(self, text: str) -> str | None:
@@ -50,9 +48,7 @@ class Labelling:
     """Which class is 1, and what texts mean that the data set does not explain itself."""
 
     positive: tuple[str, ...] = (MELANOMA,)
-    meanings: Mapping[str, str] = field(
-        default_factory=dict
-    )  # class, or 0 or 1, by text in lower case
+    meanings: Mapping[str, str] = field(default_factory=dict)  # class, 0 or 1, by text
 
     def check(self, classes: Classes, name: str) -> None:
         """Raise `InputError` for a positive class that the data set `name` does not have."""

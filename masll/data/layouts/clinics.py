@@ -49,7 +49,7 @@ HAM10000 = Layout(
         "age": ("age",),
         "sex": ("sex",),
         "site": ("localization",),
-        "confirmed by": ("dx_type",),
+        "confirmed_by": ("dx_type",),
         "camera": ("dataset",),
     },
     plain=plain_ham10000,
@@ -116,7 +116,7 @@ DERM7PT = Layout(
         "site": ("location",),
         "elevation": ("elevation",),
         "difficulty": ("level_of_diagnostic_difficulty",),
-        "seven-point score": ("seven_point_score",),
+        "seven_point_score": ("seven_point_score",),
     },
     others=("clinic",),
 )

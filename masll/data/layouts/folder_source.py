@@ -134,9 +134,10 @@ class FolderSource:
     def _find(self, part: Part) -> dict[str, str]:
         found: dict[str, str] = {}
         for pattern in reversed(part.images):  # the first pattern counts
-            found |= pattern.found_in(self.folder)
-        # Where folders are the labels, two of them may have images of one name.
-        return {path: path for path in found.values()} if part.folders else found
+            here = pattern.found_in(self.folder)
+            # Where folders are the labels, two of them may have images of one name.
+            found |= {path: path for path in here.values()} if part.folders else here
+        return found
 
     def _record(self, row: Row, part: Part) -> Record:
         """A row's record; raises ValueError with what is wrong."""

@@ -119,7 +119,7 @@ ISIC2018 = Layout(
     label=OneHot(("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")),
     classes=Classes(DIAGNOSES),
     groups=("lesion_id",),
-    metadata={"confirmed by": ("diagnosis_confirm_type",)},
+    metadata={"confirmed_by": ("diagnosis_confirm_type",)},
 )
 
 ISIC2019 = Layout(
@@ -205,8 +205,8 @@ ARCHIVE = Layout(
     groups=("patient_id", "lesion_id"),
     metadata={
         **_AGE_SEX_SITE,
-        "skin type": ("fitzpatrick_skin_type",),
-        "image type": ("dermoscopic_type", "image_type"),
+        "skin_type": ("fitzpatrick_skin_type",),
+        "image_type": ("dermoscopic_type", "image_type"),
         "attribution": ("attribution",),
     },
 )

@@ -1,4 +1,4 @@
-"""How a published data set lies in its folder, as a declaration: files, columns, classes, counts."""
+"""How a published data set lies in its folder, as a declaration: files, columns, classes."""
 
 import functools
 import re
@@ -43,7 +43,7 @@ class Pattern:
             path = file.relative_to(folder).as_posix()
             name = self.name_in(path)
             # macOS leaves files such as ._ISIC_0000000.jpg, which hold no image.
-            if name is not None and not file.name.startswith("."):
+            if name is not None and not file.name.startswith(".") and file.is_file():
                 found[name] = path
         return found
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from masll import InputError
 from masll.data import find_source, open_store
-from masll.data.isic2017 import Isic2017
+from masll.data.options import DataOptions
+from masll.data.prepare import prepare
 from tests.support import COUNTS, ROOT
 
 REAL = ROOT.parent / "shared" / "data" / "isic2017-256"
@@ -34,7 +35,7 @@ def test_the_official_counts_are_found():
 
 
 def test_records_and_pixels_are_those_of_the_files(isic_folder):
-    source = Isic2017(isic_folder)
+    source = find_source(str(isic_folder))
     assert len(source.records) == sum(COUNTS.values())
     record = source.records[5]
     assert (record.image_id, record.label, record.split) == ("ISIC_0000005", 0, "train")
@@ -48,7 +49,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(isic_folder):
     table = isic_folder / TABLE
     text = table.read_text().replace("\n", "\r\n")
     table.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert len(Isic2017(isic_folder).records) == sum(COUNTS.values())
+    assert len(find_source(str(isic_folder)).records) == sum(COUNTS.values())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_partial_folder_is_used_when_that_is_said(isic_folder):
 def test_a_table_that_is_no_text_is_named(isic_folder):
     (isic_folder / TABLE).write_bytes(bytes(range(128, 256)))
     with pytest.raises(InputError, match=f"{TABLE} is no CSV"):
-        Isic2017(isic_folder)
+        find_source(str(isic_folder))
 
 
 def test_missing_parts_are_named(isic_folder, tmp_path):
@@ -103,10 +104,15 @@ def test_missing_parts_are_named(isic_folder, tmp_path):
         find_source("nowhere")
     (isic_folder / TABLE).rename(isic_folder / "elsewhere.csv")
     with pytest.raises(InputError, match=TABLE):
-        Isic2017(isic_folder)
+        find_source(str(isic_folder))
     (isic_folder / "ISIC-2017_Training_Data").rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="ISIC-2017_Training_Data"):
-        Isic2017(isic_folder)
+    source = find_source(str(isic_folder))
+    assert {record.split for record in source.records} == {"validation", "test"}
+    with pytest.raises(InputError, match="isic2017 has no train images"):
+        prepare(DataOptions(str(isic_folder)), 32, for_training=True)
+    (isic_folder / "ISIC-2017_Validation_Data").rename(tmp_path / "elsewhere too")
+    with pytest.raises(InputError, match="no folder ISIC-2017_Validation_Data"):
+        find_source(str(isic_folder))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty", "bomb"])
@@ -116,12 +122,15 @@ def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(isic_folder
     content["bomb"] = b"P6 40000 40000 255\n"  # 1.6 gigapixels, as a portable pixmap says it
     victim.write_bytes(content[damage])
     with pytest.raises(InputError, match=r"ISIC_0000003\.jpg"):
-        open_store(Isic2017(isic_folder), 32, cache=tmp_path / "cache")
+        open_store(find_source(str(isic_folder)), 32, cache=tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
-def test_a_split_without_melanoma_is_named(isic_folder, tmp_path):
+def test_a_split_without_melanoma_is_refused_for_training_only(isic_folder, tmp_path):
     table = isic_folder / "ISIC-2017_Test_v2_Part3_GroundTruth.csv"
     table.write_text(table.read_text().replace(",1.0,", ",0.0,").replace("True", "0.0"))
+    options = DataOptions(str(isic_folder))
     with pytest.raises(InputError, match="test split"):
-        open_store(Isic2017(isic_folder), 32, cache=tmp_path / "cache")
+        prepare(options, 32, tmp_path / "cache", for_training=True)
+    store = prepare(options, 32, tmp_path / "cache")
+    assert not store.split("test").labels.any() and store.split("train").labels.any()
