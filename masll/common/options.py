@@ -130,7 +130,7 @@ def _plain_type(hint: Any) -> tuple[type, bool]:
 
 
 def _shown_default(default: Any) -> str:
-    if default is None:
+    if default in (None, ()):
         return ""
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
     return f" (default: {shown})"

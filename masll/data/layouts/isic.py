@@ -170,7 +170,6 @@ ISIC2020 = Layout(
                 "ISIC_2020_Test_JPEG/{id}.jpg",
             ),
             split="test",
-            official=(10982, 0),
         ),
     ),
     ids=("image_name", "image"),

@@ -167,7 +167,8 @@ def test_another_class_may_be_the_positive_one(folders, name, positive, count):
 
 
 def test_a_class_that_the_set_does_not_have_is_named_with_those_that_it_has(folders):
-    with pytest.raises(InputError, match=r"--positive common nervus: no class of ph2 \(did you mean"):
+    said = r"--positive common nervus: no class of ph2 \(did you mean 'common nevus'"
+    with pytest.raises(InputError, match=said):
         find_source(str(folders["ph2"]), rules=Rules(Labelling(("common nervus",))))
 
 
