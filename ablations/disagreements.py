@@ -106,6 +106,7 @@ def sheet_of_disagreements(study: Study) -> Figure | None:
 
 def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Seen]:
     """The images by name, with their maps; nothing where the study's data is not at hand."""
+    from masll.data.options import source_options
     from masll.data.sources import find_source
 
     options = study.spec.options
@@ -114,7 +115,8 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
     times = study.confirmations[arm]
     folder = study.folder.model(arm, seed, times)
     try:
-        source = find_source(str(options["data"]), partial=True)
+        asked = source_options(options)
+        source = find_source(asked.data, partial=True, rules=asked.rules)
         records = {record.image_id: record for record in source.records}
         image_size, fit = int(options["image_size"]), str(options["fit"])
         size = int(options["source_size"] or default_source_size(image_size))

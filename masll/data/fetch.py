@@ -8,7 +8,7 @@ import csv
 import functools
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from masll.common.errors import InputError
@@ -19,12 +19,12 @@ from masll.data.types import is_table
 
 
 @functools.singledispatch
-def fetch(source: AnyPath, belongs: Callable[[str], bool]) -> Path:
+def fetch(source: AnyPath, chosen: Callable[[Collection[str]], Collection[str]]) -> Path:
     """A data set on this machine: where it is, or brought here or up to date.
 
     Args:
         source: a folder, or a CSV file: from S3 then the files that its rows name, too.
-        belongs: whether a file of such a folder, by its path in it, belongs to the data set.
+        chosen: of the files of such a folder, by their paths in it, those of the data set.
 
     Returns:
         The folder, or the CSV file.
@@ -36,13 +36,13 @@ def fetch(source: AnyPath, belongs: Callable[[str], bool]) -> Path:
 
 
 @fetch.register
-def _stay(source: LocalPath, belongs: Callable[[str], bool]) -> Path:
-    del belongs
+def _stay(source: LocalPath, chosen: Callable[[Collection[str]], Collection[str]]) -> Path:
+    del chosen
     return source
 
 
 @fetch.register
-def _fetch(source: S3Path, belongs: Callable[[str], bool]) -> Path:
+def _fetch(source: S3Path, chosen: Callable[[Collection[str]], Collection[str]]) -> Path:
     source.check_reachable()
     folder = source.parent if is_table(source.name) else source
     name = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
@@ -52,11 +52,11 @@ def _fetch(source: S3Path, belongs: Callable[[str], bool]) -> Path:
         with locked(here.parent / f".{name}.lock", _tell_waiting):
             stored = folder.listed()
             if folder == source:
-                wanted = [each for each in stored if belongs(each.name)]
+                named = chosen([each.name for each in stored])
             else:
                 _bring(folder, [each for each in stored if each.name == source.name], here)
                 named = _named(here / source.name)
-                wanted = [each for each in stored if each.name in named]
+            wanted = [each for each in stored if each.name in named]
             if not wanted:
                 raise InputError(
                     f"no data at {source}; name a folder or a CSV file on S3 that holds a data set"

@@ -9,7 +9,7 @@ from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.data.csv_source import COLUMNS
 from masll.data.fetch import fetch
-from masll.data.layouts import LAYOUTS, FolderSource, is_published
+from masll.data.layouts import LAYOUTS, FolderSource, published_files
 from masll.data.rules import Rules
 from masll.data.sources import check_sound
 from masll.data.types import UNLABELLED
@@ -22,7 +22,7 @@ def read_named(name: str, data: str, rules: Rules, *, partial: bool = False) -> 
         InputError: no such data set, or its files are not in the folder, or not sound.
     """
     check_choice("data set", name, LAYOUTS)
-    folder = fetch(any_path(data), is_published)
+    folder = fetch(any_path(data), published_files)
     layout = LAYOUTS[name]
     if not any(part.is_told_in(folder) for part in layout.parts):
         files = layout.looked_for

@@ -1,6 +1,7 @@
 """Which images a command reads, and how they become squares."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,3 +76,13 @@ def data_options(asked: SourceOptions, **stored: Any) -> DataOptions:
     names = {field.name for field in dataclasses.fields(DataOptions)}
     known = {name: getattr(asked, name) for name in names if hasattr(asked, name)}
     return DataOptions(**{**known, **stored})
+
+
+def source_options(asked: Mapping[str, Any]) -> SourceOptions:
+    """What the options of a spec say of its images; early studies have no more than `data`.
+
+    Raises:
+        InputError: they are of another type, or cannot be understood.
+    """
+    names = {field.name for field in dataclasses.fields(SourceOptions)}
+    return SourceOptions(**{name: asked[name] for name in names & asked.keys()})

@@ -4,7 +4,7 @@ from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.data.csv_source import CsvSource
 from masll.data.fetch import fetch
-from masll.data.layouts import FolderSource, is_published, recognise
+from masll.data.layouts import FolderSource, published_files, recognise
 from masll.data.rules import Rules
 from masll.data.synthetic_source import WORDS, SyntheticSource
 from masll.data.types import Source, is_table
@@ -56,7 +56,7 @@ def survey_source(data: str, rules: Rules = _AS_THEY_ARE) -> Source:
                 "--split-by out"
             )
         return SyntheticSource(kind=WORDS[data])
-    path = fetch(any_path(data), is_published)
+    path = fetch(any_path(data), published_files)
     if is_table(data):
         return CsvSource(path, rules)
     return FolderSource(path, recognise(path), rules)

@@ -4,6 +4,7 @@
 reads any of them. docs/datasets.md shows where each file goes.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 from masll.common.errors import InputError
@@ -12,7 +13,7 @@ from masll.data.layouts.folder_source import FolderSource
 from masll.data.layouts.isic import ARCHIVE, ISIC2016, ISIC2017, ISIC2018, ISIC2019, ISIC2020
 from masll.data.layouts.layout import Layout
 
-__all__ = ["LAYOUTS", "FolderSource", "Layout", "is_published", "recognise"]
+__all__ = ["LAYOUTS", "FolderSource", "Layout", "published_files", "recognise"]
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -23,9 +24,11 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def is_published(path: str) -> bool:
-    """Whether a file, by its path in a folder, is one that the reader of some layout reads."""
-    return any(layout.named(path) for layout in LAYOUTS.values())
+def published_files(paths: Collection[str]) -> set[str]:
+    """Of the files of a folder, by their paths in it, those that a reader reads."""
+    known = set(paths)
+    told = [layout for layout in LAYOUTS.values() if any(p.is_told_by(known) for p in layout.parts)]
+    return {path for path in known if any(layout.named(path) for layout in told)}
 
 
 def recognise(folder: Path) -> Layout:

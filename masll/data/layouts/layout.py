@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,6 +89,13 @@ class Part:
         """Whether a folder has the label file, or the folders whose names are the labels."""
         by_name = self.folders and all((folder / name).is_dir() for name in self.folders)
         return bool(by_name) or self.table_in(folder) is not None
+
+    def is_told_by(self, paths: Collection[str]) -> bool:
+        """The same of a folder whose files are listed, by their paths in it."""
+        by_name = self.folders and all(
+            any(path.startswith(f"{name}/") for path in paths) for name in self.folders
+        )
+        return bool(by_name) or any(table in paths for table in self.tables)
 
     def has_images_in(self, folder: Path) -> bool:
         """Whether a folder that holds nothing but such images is there."""

@@ -11,7 +11,7 @@ from masll import InputError
 from masll.data import find_source
 from masll.data.dealing import Dealing
 from masll.data.labelling import Labelling
-from masll.data.layouts import LAYOUTS, is_published, recognise
+from masll.data.layouts import LAYOUTS, published_files, recognise
 from masll.data.layouts.layout import Pattern
 from masll.data.rules import Rules
 from masll.data.types import UNLABELLED
@@ -89,7 +89,7 @@ def test_every_file_of_a_small_folder_is_read_or_rightly_ignored(folders, name):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_fetched_from_elsewhere_is_what_is_read(folders, name, tmp_path):
-    read = {path for path in files(folders[name]) if is_published(path)}
+    read = published_files(files(folders[name]))
     assert not any((folders[name] / path).read_bytes() == b"not read" for path in read) or (
         name == "derm7pt"  # its clinical images lie among the others
     )
