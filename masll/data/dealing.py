@@ -38,8 +38,9 @@ class Dealing:
 
         Groups with an image of the positive class and those without are dealt out apart, so that
         the splits are alike; each in the order of a checksum of its name, so that the same images
-        always come to the same splits. A split misses its share by less than two groups. Images
-        without a label cannot be dealt out so: they are left out where all splits are new.
+        always come to the same splits. A split misses its share by at most the largest group of
+        each kind. Images without a label cannot be dealt out so: they are left out where all
+        splits are new.
         """
         dealt = [r for r in records if self.whole or r.split == SPLITS[0]]
         groups: dict[str, list[Record]] = defaultdict(list)
@@ -92,7 +93,8 @@ def parse_dealing(words: Sequence[str]) -> Dealing | None:
         shares = tuple(float(word) for word in rest)
     except ValueError:
         shares = ()
-    if len(shares) not in (2, 3) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+    sound = all(share > 0 for share in shares) and abs(sum(shares) - 1) <= 1e-6  # nan is not
+    if len(shares) not in (2, 3) or not sound:
         raise InputError(
             f"{shown}: give three shares above 0 that sum to 1 (train, validation, test), "
             "or two (train, validation; the other images stay where they are)"

@@ -1,7 +1,9 @@
 """Writing a published data set as the CSV file that every command reads (see `csv_source`)."""
 
 import csv
+import io
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from masll.common.checks import check_choice
@@ -49,22 +51,24 @@ def write_table(source: FolderSource, table: Path) -> None:
             f"{table}: the paths of the images start from its folder, so put it in "
             f"{source.folder}, or above; such as {source.folder / source.name}.csv"
         )
-    lower = source.folder.resolve().relative_to(above)
-    metadata = list(dict.fromkeys(name for r in source.records for name in r.metadata))
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(_lines(source, source.folder.resolve().relative_to(above)))
     try:
-        table.parent.mkdir(parents=True, exist_ok=True)
-        with table.open("x", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([*COLUMNS, *metadata])
-            for record in source.records:
-                mask = source.mask_path(record)
-                paths = [source.image_path(record), mask if mask and mask.is_file() else None]
-                image, masked = (
-                    (lower / path.relative_to(source.folder)).as_posix() if path else ""
-                    for path in paths
-                )
-                label = "" if record.label == UNLABELLED else record.label
-                known = [record.metadata.get(name, "") for name in metadata]
-                writer.writerow([image, label, record.split, record.group, masked, *known])
+        any_path(table).write_whole(text.getvalue())
     except OSError as error:
         raise InputError(f"cannot write {table}: {error.strerror}; name another file") from error
+
+
+def _lines(source: FolderSource, lower: Path) -> Iterator[Sequence[object]]:
+    """The header, then each image; `lower` leads from the table down to the data set."""
+    metadata = list(dict.fromkeys(name for r in source.records for name in r.metadata))
+    yield [*COLUMNS, *metadata]
+    for record in source.records:
+        mask = source.mask_path(record)
+        paths = [source.image_path(record), mask if mask and mask.is_file() else None]
+        image, masked = (
+            (lower / path.relative_to(source.folder)).as_posix() if path else "" for path in paths
+        )
+        label = "" if record.label == UNLABELLED else record.label
+        known = [record.metadata.get(name, "") for name in metadata]
+        yield [image, label, record.split, record.group, masked, *known]

@@ -1,6 +1,8 @@
 """A folder and a CSV: any two-class image task, and each fault by file and row."""
 
 import csv
+import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,11 @@ from PIL import Image
 
 from masll import InputError
 from masll.data import find_source, open_store
+from masll.data.duplicates import duplicates_of
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.data.synthetic import synthesize
+from masll.data.types import UNLABELLED
 from masll.data.verify import verify
 
 SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 4
@@ -145,3 +149,90 @@ def test_files_that_macos_leaves_beside_others_are_no_images(isic_folder):
     masks = isic_folder / "ISIC-2017_Training_Part1_GroundTruth"
     (masks / "._ISIC_0000001_segmentation.png").write_bytes(b"\0\5\26\7")
     assert verify(find_source(str(isic_folder))).problems == []
+
+
+def test_other_columns_are_metadata_and_stay_with_their_images_in_the_store(table, tmp_path):
+    lines = table.read_text().splitlines()
+    ages = ["age,site", *(f"{40 + n},{'back' if n % 2 else ''}" for n in range(len(SPLITS)))]
+    table.write_text("\n".join(",".join(both) for both in zip(lines, ages, strict=True)))
+    source = find_source(str(table))
+    assert source.records[1].metadata == {"age": "41", "site": "back"}
+    assert source.records[2].metadata == {"age": "42"}
+    store = open_store(source, 32, cache=tmp_path / "cache")
+    assert store.listed("validation")["metadata"] == {
+        "age": ["48", "49", "50", "51"],
+        "site": ["", "back", "", "back"],
+    }
+    assert store.records == [
+        record._replace(metadata={"site": "", **record.metadata}) for record in source.records
+    ]
+
+
+def test_metadata_change_the_store_and_not_the_fingerprint_of_a_study(table, tmp_path):
+    before = open_store(find_source(str(table)), 32, cache=tmp_path / "cache")
+    assert before.listed("train")["metadata"] == {}
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{lines[0]},sex", *(f"{line},male" for line in lines[1:])]))
+    after = open_store(find_source(str(table)), 32, cache=tmp_path / "cache")
+    assert after.folder != before.folder
+    assert after.index["fingerprint"] == before.index["fingerprint"]
+
+
+def test_a_store_of_before_metadata_is_read(table, tmp_path):
+    store = open_store(find_source(str(table)), 32, cache=tmp_path / "cache")
+    for name in ("train", "validation", "test"):
+        listed = store.listed(name)
+        del listed["metadata"]
+        (store.folder / f"{name}.json").write_text(json.dumps(listed))
+    assert store.records == find_source(str(table)).records
+
+
+def test_labels_in_words_are_explained_by_options(table):
+    text = table.read_text().replace(",1,", ",malignant,").replace(",0,", ",Benign,")
+    table.write_text(text)
+    with pytest.raises(InputError, match=r"row 2: label must be 0 or 1, got 'Benign'.*--labels"):
+        find_source(str(table))
+    options = DataOptions(str(table), positive=("malignant",), labels=("benign=0",))
+    source = find_source(str(table), rules=options.rules)
+    assert [record.label for record in source.records] == [0, 1] * 8
+
+
+def test_a_table_without_splits_is_all_test_images_or_dealt_out(table):
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    table.write_text("\n".join(",".join([*row[:2], row[3]]) for row in rows))
+    assert {record.split for record in find_source(str(table)).records} == {"test"}
+    options = DataOptions(str(table), split_by=("group", "0.5", "0.25", "0.25"))
+    dealt = find_source(str(table), rules=options.rules).records
+    assert Counter(record.split for record in dealt) == {"train": 8, "validation": 4, "test": 4}
+    with pytest.raises(InputError, match=r"task has no train images; .*--split-by group"):
+        prepare(DataOptions(str(table)), 32, for_training=True)
+
+
+def test_a_table_without_labels_is_prepared_and_not_trained_on(table, tmp_path):
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    table.write_text("\n".join(",".join([row[0], *row[2:]]) for row in rows))
+    report = verify(find_source(str(table)))
+    assert [count.unlabelled for count in report.counts] == [8, 4, 4]
+    store = prepare(DataOptions(str(table)), 32, tmp_path / "cache")
+    assert set(store.split("train").labels.tolist()) == {UNLABELLED}
+    with pytest.raises(InputError, match="8 train images of task have no label"):
+        prepare(DataOptions(str(table)), 32, tmp_path / "cache", for_training=True)
+
+
+def test_one_split_of_one_class_is_verified_prepared_and_compared(table, tmp_path):
+    lines = [line for line in table.read_text().splitlines() if ",0,train," in line]
+    table.write_text("\n".join(["image,label,split,group,mask", *lines]))
+    assert verify(find_source(str(table))).problems == []
+    store = prepare(DataOptions(str(table)), 32, tmp_path / "cache")
+    assert [len(store.split(name)) for name in ("train", "validation", "test")] == [4, 0, 0]
+    assert prepare(DataOptions(str(table)), 32, tmp_path / "cache").folder == store.folder
+    assert duplicates_of(DataOptions(str(table)), tmp_path / "cache").pairs == []
+    with pytest.raises(InputError, match="the train split of task needs"):
+        prepare(DataOptions(str(table)), 32, tmp_path / "cache", for_training=True)
+
+
+@pytest.mark.parametrize("column", ["label", "split", "group", "mask"])
+def test_a_misspelt_column_is_no_metadata(table, column):
+    edit(table, column, f"{column}s")
+    with pytest.raises(InputError, match=rf"no column '{column}' \(did you mean '{column}s'"):
+        find_source(str(table))
