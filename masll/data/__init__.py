@@ -1,6 +1,6 @@
 """Images for training: read once, decoded once, then shared by every process of a machine.
 
-A source (`isic2017`, `csv_source`, `synthetic_source`) lists records and reads single images;
+A source (`layouts`, `csv_source`, `synthetic_source`) lists records and reads single images;
 `store` turns a source into memory-mapped arrays. `open_store` is the one door to both.
 """
 

@@ -162,7 +162,7 @@ ISIC2020 = Layout(
             split="train",
             official=(33126, 584),
         ),
-        Part(  # whose labels have never been published
+        Part(
             tables=("ISIC_2020_Test_Metadata.csv",),
             images=patterns(
                 "ISIC_2020_Test_JPEG/ISIC_2020_Test_Input/{id}.jpg",
@@ -170,6 +170,7 @@ ISIC2020 = Layout(
                 "ISIC_2020_Test_JPEG/{id}.jpg",
             ),
             split="test",
+            labelled=False,
         ),
     ),
     ids=("image_name", "image"),

@@ -72,6 +72,7 @@ class Part:
     rows: str | None = None  # table whose `indexes` are those of the label file's rows, from 0 on
     folders: tuple[str, ...] = ()  # without a table: folders whose names are the labels
     header: tuple[str, ...] | None = None  # the columns, where the file does not name them
+    labelled: bool = True  # whether the table has labels: those of some test images are secret
     official: tuple[int, int] | None = None  # images and melanomas, as published
 
     def named(self, path: str) -> bool:

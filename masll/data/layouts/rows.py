@@ -30,7 +30,8 @@ def rows_of(folder: Path, layout: Layout, part: Part) -> list[tuple[str, Row]]:
     columns = layout.label.columns if isinstance(layout.label, OneHot) else ()
     rows = read_table(table, columns, header=part.header, plain=layout.plain)
     id_column(layout, table, rows[0][1])
-    _check_label_column(layout, table, rows[0][1])
+    if part.labelled:
+        _check_label_column(layout, table, rows[0][1])
     if part.rows is not None:
         rows = [rows[number] for number in _indexes(folder / part.rows, len(rows))]
     for name in part.further:
@@ -59,13 +60,8 @@ def id_column(layout: Layout, table: Path, columns: Iterable[str]) -> str:
 
 
 def _check_label_column(layout: Layout, table: Path, columns: Iterable[str]) -> None:
-    """Raise `InputError` for a label file without any of the columns of text.
-
-    Of a set whose test images have no labels, the table of these has none.
-    """
+    """Raise `InputError` for a label file without any of the columns of text."""
     if isinstance(layout.label, OneHot) or any(name in columns for name in layout.label):
-        return
-    if table.name.endswith("_Metadata.csv"):
         return
     raise InputError(
         f"{table.name} has no column '{layout.label[0]}', as {layout.title} should; "

@@ -18,6 +18,7 @@ from masll.data.types import UNLABELLED
 from masll.data.verify import verify
 from tests.masll.data import published
 from tests.masll.data.published import MAKERS, make, scaled
+from tests.support import ROOT
 
 # Classes of each split, from the papers; melanoma by the text that stands for it.
 OF_CLASS = {
@@ -57,6 +58,16 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_every_layout_has_a_folder_to_be_tried_on():
     assert MAKERS.keys() == LAYOUTS.keys() == OF_CLASS.keys() | {"isic-archive"}
+
+
+def test_the_documentation_has_the_files_and_counts_of_every_layout():
+    page = (ROOT / "docs" / "datasets.md").read_text()
+    for layout in LAYOUTS.values():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{layout.name}` |"))
+        assert all(f"`{file}`" in row for file in layout.looked_for.split(" and "))
+        for part in layout.parts:
+            assert part.official is None or "{} ({})".format(*part.official) in row
+        assert all(name in row for name in layout.metadata if name != "diagnosis")
 
 
 @pytest.mark.parametrize("name", OF_CLASS)
