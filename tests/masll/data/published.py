@@ -95,7 +95,8 @@ def _mask(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     mask = np.zeros((32, 32), np.uint8)
     mask[8:24, 12:28] = 255
-    Image.fromarray(mask).save(path)
+    image = Image.fromarray(mask)
+    (image.convert("1") if path.suffix == ".bmp" else image).save(path)  # PH2's have one bit
 
 
 def _table(path: Path, header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> None:

@@ -14,7 +14,7 @@ from masll.data.labelling import Labelling
 from masll.data.layouts import LAYOUTS, published_files, recognise
 from masll.data.layouts.layout import Pattern
 from masll.data.rules import Rules
-from masll.data.types import UNLABELLED
+from masll.data.types import UNLABELLED, count_positive
 from masll.data.verify import verify
 from tests.masll.data import published
 from tests.masll.data.published import MAKERS, make, scaled
@@ -90,6 +90,18 @@ def test_a_small_folder_gives_the_scaled_counts(folders, name):
     if name == "isic2020":  # whose test images have no labels
         expected["test", UNLABELLED] = scaled(published.ISIC2020_TEST)
     assert found == +expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ham10000", "ph2", "derm7pt", "med-node", "isic2017"])
+def test_a_folder_of_full_size_gives_the_official_counts(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(published, "SCALE", 1)
+    source = find_source(str(make(name, tmp_path)))
+    for split, official in source.official.items():
+        records = [record for record in source.records if record.split == split]
+        assert (len(records), count_positive(records)) == official
+    if name == "ham10000":
+        assert len({record.group for record in source.records}) == published.HAM10000_LESIONS
 
 
 @pytest.mark.parametrize("name", MAKERS)
