@@ -91,16 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_text, options, _) in _COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=f"{help_text}.")
-        if name == "import":
-            add_options(command, options, skip=("data",))
-            names = ", ".join(LAYOUTS)
-            command.add_argument("name", metavar="NAME", help=f"the data set: {names}")
-            command.add_argument("data", metavar="FOLDER", help="the folder that it lies in")
-            command.add_argument("out", metavar="OUT", type=Path, help="a new CSV file")
-            continue
-        add_options(command, options)
-        if name == "synthesize":
-            command.add_argument("out", metavar="OUT", type=Path, help="a new folder")
+        places = _PLACES.get(name, ())
+        add_options(command, options, skip=[field for field, *_ in places])
+        for field, metavar, kind, of_place in places:
+            command.add_argument(field, metavar=metavar, type=kind, help=of_place)
     namespace = parser.parse_args(arguments)
     _, options, act = _COMMANDS[namespace.command]
     return act(options_from(namespace, options))
@@ -208,6 +202,16 @@ def _synthesize(options: SynthesizeOptions) -> int:
     print(f"{options.out}: {options.images} lesions; try: {command}")
     return 0
 
+
+# Fields that are given by their places, not by names: field, name in the usage, type, help.
+_PLACES: dict[str, tuple[tuple[str, str, type, str], ...]] = {
+    "import": (
+        ("name", "NAME", str, f"the data set: {', '.join(LAYOUTS)}"),
+        ("data", "FOLDER", str, "the folder that it lies in, here or on s3://"),
+        ("out", "OUT", Path, "a new CSV file in that folder, or above"),
+    ),
+    "synthesize": (("out", "OUT", Path, "a new folder"),),
+}
 
 _COMMANDS: dict[str, tuple[str, type, Callable[[Any], int]]] = {
     "prepare": (

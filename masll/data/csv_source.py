@@ -29,7 +29,7 @@ from masll.data.files import (
     read_table,
 )
 from masll.data.labelling import BINARY
-from masll.data.rules import Rules
+from masll.data.rules import AS_THEY_ARE, Rules
 from masll.data.types import SPLITS, Picture, Problem, Record
 
 COLUMNS = ("image", "label", "split", "group", "mask")
@@ -44,7 +44,7 @@ class CsvSource:
 
     official: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
-    def __init__(self, table: Path, rules: Rules = Rules()) -> None:  # noqa: B008 (never changes)
+    def __init__(self, table: Path, rules: Rules = AS_THEY_ARE) -> None:
         self.table = table
         self.name = table.stem
         self.problems: list[Problem] = []

@@ -181,7 +181,7 @@ def _read_pairs(path: Path) -> list[Pair] | None:
 
 
 def write_csv(path: Path, report: DuplicateReport) -> None:
-    """A line for each pair: ids, labels and splits of both, and what was found."""
+    """A line for each pair: ids, labels (-1: nobody has said) and splits, what was found."""
     columns = ("image_id", "label", "split")
     names = [f"{which}_{column}" for which in ("first", "second") for column in columns]
     rows = []

@@ -18,3 +18,6 @@ class Rules(NamedTuple):
         if self.dealing is not None:
             records = self.dealing.deal(records)
         return sorted(records, key=lambda record: SPLITS.index(record.split))
+
+
+AS_THEY_ARE = Rules()  # melanoma against the rest, in the splits of the data set itself

@@ -5,14 +5,12 @@ from masll.common.storage import any_path
 from masll.data.csv_source import CsvSource
 from masll.data.fetch import fetch
 from masll.data.layouts import FolderSource, published_files, recognise
-from masll.data.rules import Rules
+from masll.data.rules import AS_THEY_ARE, Rules
 from masll.data.synthetic_source import WORDS, SyntheticSource
 from masll.data.types import Source, is_table
 
-_AS_THEY_ARE = Rules()
 
-
-def find_source(data: str, *, partial: bool = False, rules: Rules = _AS_THEY_ARE) -> Source:
+def find_source(data: str, *, partial: bool = False, rules: Rules = AS_THEY_ARE) -> Source:
     """The source that `--data` means, if it is sound.
 
     Args:
@@ -47,10 +45,10 @@ def check_sound(source: Source, *, partial: bool = False) -> None:
         raise InputError(faults[0].text + more)
 
 
-def survey_source(data: str, rules: Rules = _AS_THEY_ARE) -> Source:
+def survey_source(data: str, rules: Rules = AS_THEY_ARE) -> Source:
     """Like `find_source`, with the problems of single rows and files told, not raised."""
     if data in WORDS:
-        if rules != _AS_THEY_ARE:
+        if rules != AS_THEY_ARE:
             raise InputError(
                 f"--data {data} has labels and splits of its own; leave --positive, --labels and "
                 "--split-by out"

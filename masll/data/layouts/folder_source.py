@@ -10,7 +10,7 @@ from masll.data.files import Row, check_inside, digest_of, identity_of, inspect,
 from masll.data.labelling import MELANOMA
 from masll.data.layouts.layout import Layout, Part, Pattern, first_of, known_values
 from masll.data.layouts.rows import label_of, rows_of
-from masll.data.rules import Rules
+from masll.data.rules import AS_THEY_ARE, Rules
 from masll.data.types import Picture, Problem, Record
 
 _REMEDY = "put it in place, or leave such out with --partial"
@@ -23,12 +23,7 @@ class FolderSource:
         InputError: a label file or a folder of images is missing, or a table lacks a column.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        layout: Layout,
-        rules: Rules = Rules(),  # noqa: B008 (never changes)
-    ) -> None:
+    def __init__(self, folder: Path, layout: Layout, rules: Rules = AS_THEY_ARE) -> None:
         self.folder, self.layout, self.name = folder, layout, layout.name
         self.problems: list[Problem] = []
         self._rules = rules
