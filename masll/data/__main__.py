@@ -184,7 +184,7 @@ def _audit(options: AuditOptions) -> int:
 
 
 def _import(options: ImportOptions) -> int:
-    source = read_named(options.name, options.data, options.rules, partial=options.partial)
+    source = read_named(options.name, Path(options.data), options.rules, partial=options.partial)
     write_table(source, options.out)
     shown = Counter(record.split for record in source.records)
     print(f"{options.out}: " + ", ".join(f"{shown[split]} {split}" for split in SPLITS))
@@ -207,7 +207,7 @@ def _synthesize(options: SynthesizeOptions) -> int:
 _PLACES: dict[str, tuple[tuple[str, str, type, str], ...]] = {
     "import": (
         ("name", "NAME", str, f"the data set: {', '.join(LAYOUTS)}"),
-        ("data", "FOLDER", str, "the folder that it lies in, here or on s3://"),
+        ("data", "FOLDER", str, "the folder that it lies in, on this machine"),
         ("out", "OUT", Path, "a new CSV file in that folder, or above"),
     ),
     "synthesize": (("out", "OUT", Path, "a new folder"),),

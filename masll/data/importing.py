@@ -10,21 +10,21 @@ from masll.common.checks import check_choice
 from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.data.csv_source import COLUMNS
-from masll.data.fetch import fetch
-from masll.data.layouts import LAYOUTS, FolderSource, published_files
+from masll.data.layouts import LAYOUTS, FolderSource
 from masll.data.rules import Rules
 from masll.data.sources import check_sound
 from masll.data.types import UNLABELLED
 
 
-def read_named(name: str, data: str, rules: Rules, *, partial: bool = False) -> FolderSource:
+def read_named(name: str, folder: Path, rules: Rules, *, partial: bool = False) -> FolderSource:
     """The data set `name` in a folder, whatever else lies there.
 
     Raises:
         InputError: no such data set, or its files are not in the folder, or not sound.
     """
     check_choice("data set", name, LAYOUTS)
-    folder = fetch(any_path(data), published_files)
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder} on this machine; name the one that holds {name}")
     layout = LAYOUTS[name]
     if not any(part.is_told_in(folder) for part in layout.parts):
         files = layout.looked_for

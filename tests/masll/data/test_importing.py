@@ -16,7 +16,7 @@ from tests.support import assert_one_line_error, run_module
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_csv_of_a_data_set_says_what_the_data_set_says(tmp_path, name):
     folder = make(name, tmp_path / name)
-    source = read_named(name, str(folder), Rules())
+    source = read_named(name, folder, Rules())
     write_table(source, tmp_path / "all.csv")
     table = find_source(str(tmp_path / "all.csv"))
     for ours, theirs in zip(table.records, source.records, strict=True):
@@ -29,7 +29,7 @@ def test_the_csv_of_a_data_set_says_what_the_data_set_says(tmp_path, name):
 def test_the_splits_of_a_csv_are_those_that_were_dealt_out(tmp_path):
     folder = make("ham10000", tmp_path / "HAM10000")
     rules = Rules(dealing=Dealing("group", (0.7, 0.1, 0.2)))
-    write_table(read_named("ham10000", str(folder), rules), folder / "ham10000.csv")
+    write_table(read_named("ham10000", folder, rules), folder / "ham10000.csv")
     dealt = find_source(str(folder), rules=rules).records
     read = find_source(str(folder / "ham10000.csv")).records
     assert [r.split for r in read] == [r.split for r in dealt]
@@ -37,7 +37,7 @@ def test_the_splits_of_a_csv_are_those_that_were_dealt_out(tmp_path):
 
 def test_what_cannot_be_imported_is_refused(tmp_path):
     folder = make("ph2", tmp_path / "sets" / "PH2")
-    source = read_named("ph2", str(folder), Rules())
+    source = read_named("ph2", folder, Rules())
     with pytest.raises(InputError, match=r"OUT must end in \.csv"):
         write_table(source, folder / "ph2.txt")
     with pytest.raises(InputError, match=r"put it in .*PH2, or above; such as .*PH2.ph2\.csv"):
@@ -46,13 +46,15 @@ def test_what_cannot_be_imported_is_refused(tmp_path):
     with pytest.raises(InputError, match="exists already"):
         write_table(source, folder / "ph2.csv")
     with pytest.raises(InputError, match=r"holds no HAM10000: there is no HAM10000_metadata\.csv"):
-        read_named("ham10000", str(folder), Rules())
+        read_named("ham10000", folder, Rules())
     with pytest.raises(InputError, match="unknown data set 'ph3'"):
-        read_named("ph3", str(folder), Rules())
+        read_named("ph3", folder, Rules())
+    with pytest.raises(InputError, match="no folder nowhere on this machine"):
+        read_named("ph2", Path("nowhere"), Rules())
     next(folder.rglob("IMD000.bmp")).unlink()
     with pytest.raises(InputError, match=r"row 2: there is no .*IMD000\.bmp"):
-        read_named("ph2", str(folder), Rules())
-    assert len(read_named("ph2", str(folder), Rules(), partial=True).records) == 2
+        read_named("ph2", folder, Rules())
+    assert len(read_named("ph2", folder, Rules(), partial=True).records) == 2
 
 
 @pytest.mark.slow
