@@ -1,7 +1,6 @@
 """What a source of images is: its records, its pictures, its problems, and the protocol of all."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
 UNLABELLED = -1  # the label of an image whose class nobody has said
-NO_METADATA: Mapping[str, str] = MappingProxyType({})
+NO_METADATA: Mapping[str, str] = {}  # no proxy, as records go to other processes
 
 
 class Record(NamedTuple):

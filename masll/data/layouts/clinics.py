@@ -43,7 +43,7 @@ HAM10000 = Layout(
     ),
     ids=("image_id",),
     label=("dx",),
-    classes=Classes(DIAGNOSES),
+    classes=Classes(dict(DIAGNOSES)),
     groups=("lesion_id",),
     metadata={
         "age": ("age",),

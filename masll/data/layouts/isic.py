@@ -117,7 +117,7 @@ ISIC2018 = Layout(
     ),
     ids=("image",),
     label=OneHot(("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")),
-    classes=Classes(DIAGNOSES),
+    classes=Classes(dict(DIAGNOSES)),
     groups=("lesion_id",),
     metadata={"confirmed_by": ("diagnosis_confirm_type",)},
 )
@@ -143,9 +143,9 @@ ISIC2019 = Layout(
     ),
     ids=("image",),
     label=OneHot(("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")),
-    classes=Classes(DIAGNOSES),
+    classes=Classes(dict(DIAGNOSES)),
     groups=("lesion_id",),
-    metadata=_AGE_SEX_SITE,
+    metadata={**_AGE_SEX_SITE},
 )
 
 ISIC2020 = Layout(

@@ -1,5 +1,6 @@
 """Folders of published data sets: the official counts, classes, groups, metadata, and faults."""
 
+import pickle
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -108,6 +109,12 @@ def test_a_folder_of_full_size_gives_the_official_counts(tmp_path, monkeypatch, 
 def test_every_file_of_a_small_folder_is_read_or_rightly_ignored(folders, name):
     report = verify(find_source(str(folders[name])))
     assert report.problems == []
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_source_goes_to_another_process(folders, name):
+    source = pickle.loads(pickle.dumps(find_source(str(folders[name]))))
+    assert source.read(source.records[0], 16).image.shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("name", MAKERS)
