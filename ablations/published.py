@@ -14,6 +14,7 @@ import pandas as pd
 from ablations.differences import ALPHA
 from ablations.formats import HEADINGS, Cells, number
 from ablations.rows import Study
+from masll.data.labelling import MELANOMA
 from masll.variants import PLAIN, REFERENCE
 
 NAN = math.nan
@@ -42,7 +43,10 @@ _PUBLISHED_2: Mapping[str, Sequence[float]] = {
 
 
 def is_official(study: Study) -> bool:
-    """Whether a study's models were tested on the 600 official test images of ISIC 2017."""
+    """Whether a study's models told melanomas on the 600 official test images of ISIC 2017."""
+    asked = study.spec.options
+    if tuple(asked.get("positive", (MELANOMA,))) != (MELANOMA,) or asked.get("labels"):
+        return False
     ids = sorted(study.test_predictions["image_id"].unique())
     return hashlib.sha256("\n".join(ids).encode()).hexdigest() == _OFFICIAL_TEST
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
-from masll.data.types import SPLITS, UNLABELLED, Record
+from masll.data.types import SPLITS, UNKNOWN, Record
 
 _UNITS = ("group", "image")
 
@@ -45,7 +45,7 @@ class Dealing:
         dealt = [r for r in records if self.whole or r.split == SPLITS[0]]
         groups: dict[str, list[Record]] = defaultdict(list)
         for record in dealt:
-            if record.label != UNLABELLED:
+            if record.label != UNKNOWN:
                 grouped = self.by == "group" and record.group
                 groups[f"group {record.group}" if grouped else record.image_id].append(record)
         split_of: dict[str, str] = {}

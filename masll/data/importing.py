@@ -13,7 +13,7 @@ from masll.data.csv_source import COLUMNS
 from masll.data.layouts import LAYOUTS, FolderSource
 from masll.data.rules import Rules
 from masll.data.sources import check_sound
-from masll.data.types import UNLABELLED
+from masll.data.types import UNKNOWN
 
 
 def read_named(name: str, folder: Path, rules: Rules, *, partial: bool = False) -> FolderSource:
@@ -69,6 +69,6 @@ def _lines(source: FolderSource, lower: Path) -> Iterator[Sequence[object]]:
         image, masked = (
             (lower / path.relative_to(source.folder)).as_posix() if path else "" for path in paths
         )
-        label = "" if record.label == UNLABELLED else record.label
+        label = "" if record.label == UNKNOWN else record.label
         known = [record.metadata.get(name, "") for name in metadata]
         yield [image, label, record.split, record.group, masked, *known]

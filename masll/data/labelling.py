@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
-from masll.data.types import UNLABELLED
+from masll.data.types import UNKNOWN
 
 MELANOMA = "melanoma"
 UNKNOWN_CLASS = ""  # of texts that leave open which class it is: the image has no label then
@@ -65,13 +65,13 @@ class Labelling:
         return self.meanings.get(text.casefold(), classes.of(text))
 
     def label(self, text: str, classes: Classes, column: str) -> int:
-        """1, 0, or UNLABELLED for an empty text and for one that leaves the class open.
+        """1, 0, or UNKNOWN for an empty text and for one that leaves the class open.
 
         Raises:
             ValueError: nobody explains the text; its words name `column`.
         """
         if not text:
-            return UNLABELLED
+            return UNKNOWN
         positive = {classes.of(each) or each.casefold() for each in self.positive}
         name = self.class_of(text, classes)
         if name is None and text.casefold() in positive:
@@ -84,7 +84,7 @@ class Labelling:
             )
         if name in ("0", "1"):
             return int(name)
-        return UNLABELLED if name == UNKNOWN_CLASS else int(name in positive)
+        return UNKNOWN if name == UNKNOWN_CLASS else int(name in positive)
 
 
 def parse_labelling(positive: Sequence[str], labels: Sequence[str]) -> Labelling:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from masll.data.types import UNLABELLED, Problem, Record
+from masll.data.types import UNKNOWN, Problem, Record
 
 
 def shared_groups(records: Iterable[Record]) -> list[Problem]:
@@ -41,4 +41,4 @@ def same_content(records: Sequence[Record], digests: Sequence[str | None]) -> li
 
 
 def _label_of(record: Record) -> str:
-    return "no label" if record.label == UNLABELLED else f"label {record.label}"
+    return "no label" if record.label == UNKNOWN else f"label {record.label}"

@@ -9,7 +9,7 @@ from masll.data.leaks import shared_groups
 from masll.data.options import DataOptions
 from masll.data.sources import find_source
 from masll.data.store import ImageStore, open_store
-from masll.data.types import SPLITS, UNLABELLED, Source, count_positive
+from masll.data.types import SPLITS, UNKNOWN, Source, count_positive
 
 
 def prepare(
@@ -59,9 +59,9 @@ def _check_for_training(source: Source) -> None:
             raise InputError(
                 f"{source.name} has no {split} images; deal some out: --split-by {deal}"
             )
-        if UNLABELLED in of_split:
+        if UNKNOWN in of_split:
             raise InputError(
-                f"{of_split.count(UNLABELLED)} {split} images of {source.name} have no label; "
+                f"{of_split.count(UNKNOWN)} {split} images of {source.name} have no label; "
                 "leave them out by dealing out the others: --split-by group 0.7 0.1 0.2"
             )
         if len(set(of_split)) < 2:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
-UNLABELLED = -1  # the label of an image whose class nobody has said
+UNKNOWN = -1  # the label of an image that nobody has labelled
 NO_METADATA: Mapping[str, str] = {}  # no proxy, as records go to other processes
 
 
@@ -15,7 +15,7 @@ class Record(NamedTuple):
     """One image of a source."""
 
     image_id: str
-    label: int  # 1 = melanoma, or what --positive says; 0 = any other class; or UNLABELLED
+    label: int  # 1 = melanoma, or what --positive says; 0 = any other class; or UNKNOWN
     split: str  # one of SPLITS
     group: str = ""  # images of one patient or lesion share it; "" is a group of one
     metadata: Mapping[str, str] = NO_METADATA  # what is known, by column: age, sex, site, ...

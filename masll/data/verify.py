@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from masll.common.machine import usable_cores
 from masll.data.leaks import same_content, shared_groups
-from masll.data.types import SPLITS, UNLABELLED, Problem, Record, Source, count_positive
+from masll.data.types import SPLITS, UNKNOWN, Problem, Record, Source, count_positive
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def verify(source: Source, progress: Callable[[int, int], None] | None = None) -
                 split,
                 len(records),
                 count_positive(records),
-                sum(record.label == UNLABELLED for record in records),
+                sum(record.label == UNKNOWN for record in records),
                 len({record.group or ("", record.image_id) for record in records}),
                 source.official.get(split),
             )

@@ -15,7 +15,7 @@ from masll.data.duplicates import duplicates_of
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.data.synthetic import synthesize
-from masll.data.types import UNLABELLED
+from masll.data.types import UNKNOWN
 from masll.data.verify import verify
 
 SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 4
@@ -214,7 +214,7 @@ def test_a_table_without_labels_is_prepared_and_not_trained_on(table, tmp_path):
     report = verify(find_source(str(table)))
     assert [count.unlabelled for count in report.counts] == [8, 4, 4]
     store = prepare(DataOptions(str(table)), 32, tmp_path / "cache")
-    assert set(store.split("train").labels.tolist()) == {UNLABELLED}
+    assert set(store.split("train").labels.tolist()) == {UNKNOWN}
     with pytest.raises(InputError, match="8 train images of task have no label"):
         prepare(DataOptions(str(table)), 32, tmp_path / "cache", for_training=True)
 

@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 
 from masll import InputError
 from masll.data.dealing import Dealing, parse_dealing
-from masll.data.types import SPLITS, UNLABELLED, Record
+from masll.data.types import SPLITS, UNKNOWN, Record
 
 IMAGES = st.lists(
-    st.tuples(
-        st.sampled_from((0, 0, 0, 1, UNLABELLED)), st.integers(0, 30), st.sampled_from(SPLITS)
-    ),
+    st.tuples(st.sampled_from((0, 0, 0, 1, UNKNOWN)), st.integers(0, 30), st.sampled_from(SPLITS)),
     min_size=1,
     max_size=120,
 )
@@ -37,7 +35,7 @@ def unit(record: Record) -> str:
 def test_every_labelled_image_comes_to_one_split_with_its_whole_group(images, shares):
     records = records_of(images)
     dealt = Dealing("group", shares).deal(records)
-    assert [r.image_id for r in dealt] == [r.image_id for r in records if r.label != UNLABELLED]
+    assert [r.image_id for r in dealt] == [r.image_id for r in records if r.label != UNKNOWN]
     splits: dict[str, set[str]] = {}
     for record in dealt:
         splits.setdefault(unit(record), set()).add(record.split)
@@ -72,7 +70,7 @@ def test_two_shares_deal_the_training_images_out_and_leave_the_others(images):
     dealt = Dealing("image", (0.8, 0.2)).deal(records)
     assert len(dealt) == len(records)
     for before, after in zip(records, dealt, strict=True):
-        if before.split == "train" and before.label != UNLABELLED:
+        if before.split == "train" and before.label != UNKNOWN:
             assert after.split in ("train", "validation")
         else:
             assert after == before

@@ -4,7 +4,7 @@ import pytest
 
 from masll import InputError
 from masll.data.labelling import BINARY, Classes, Labelling, parse_labelling
-from masll.data.types import UNLABELLED
+from masll.data.types import UNKNOWN
 
 SET = Classes({"mel": "melanoma", "nv": "nevus", "bcc": "basal cell carcinoma", "?": ""})
 OPEN = Classes({"malignant": ""}, containing={"melanoma": "melanoma"}, closed=False)
@@ -16,11 +16,11 @@ OPEN = Classes({"malignant": ""}, containing={"melanoma": "melanoma"}, closed=Fa
         (SET, "mel", 1),
         (SET, "MEL", 1),
         (SET, "nv", 0),
-        (SET, "?", UNLABELLED),
-        (SET, "", UNLABELLED),
+        (SET, "?", UNKNOWN),
+        (SET, "", UNKNOWN),
         (OPEN, "Melanoma in situ", 1),
         (OPEN, "Nevus", 0),
-        (OPEN, "Malignant", UNLABELLED),
+        (OPEN, "Malignant", UNKNOWN),
         (BINARY, "1.0", 1),
         (BINARY, "0", 0),
         (BINARY, "melanoma", 1),

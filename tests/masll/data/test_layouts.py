@@ -15,7 +15,7 @@ from masll.data.labelling import Labelling
 from masll.data.layouts import LAYOUTS, published_files, recognise
 from masll.data.layouts.layout import Pattern
 from masll.data.rules import Rules
-from masll.data.types import UNLABELLED, count_positive
+from masll.data.types import UNKNOWN, count_positive
 from masll.data.verify import verify
 from tests.masll.data import published
 from tests.masll.data.published import MAKERS, make, scaled
@@ -89,7 +89,7 @@ def test_a_small_folder_gives_the_scaled_counts(folders, name):
         for text, count in classes.items():
             expected[split, int(is_melanoma(text))] += scaled(count)
     if name == "isic2020":  # whose test images have no labels
-        expected["test", UNLABELLED] = scaled(published.ISIC2020_TEST)
+        expected["test", UNKNOWN] = scaled(published.ISIC2020_TEST)
     assert found == +expected
 
 
@@ -142,7 +142,7 @@ def files(folder: Path) -> set[str]:
 )
 def test_groups_are_the_lesions_or_patients_of_the_set(folders, name, groups):
     records = find_source(str(folders[name])).records
-    assert len({record.group for record in records if record.label != UNLABELLED}) == groups
+    assert len({record.group for record in records if record.label != UNKNOWN}) == groups
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_what_nobody_knows_is_no_metadata(folders):
 
 def test_an_export_of_the_archive_says_melanoma_as_finely_as_it_can(folders):
     labels = [record.label for record in find_source(str(folders["isic-archive"])).records]
-    assert labels == [1, 1, 0, 0, 0, UNLABELLED, UNLABELLED, UNLABELLED]
+    assert labels == [1, 1, 0, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN]
 
 
 @pytest.mark.parametrize(
