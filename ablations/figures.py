@@ -31,21 +31,30 @@ _BINS = 10  # of a calibration curve, of equal number of images
 _GRID = np.linspace(0, 1, 201)
 
 
-def write_figures(study: Study, table: pd.DataFrame, folder: AnyPath) -> list[AnyPath]:
+def write_figures(
+    study: Study, table: pd.DataFrame, folder: AnyPath, names: Iterable[str] | None = None
+) -> list[AnyPath]:
     """Draw every figure for which the study has rows; PNG (200 dots an inch) and SVG.
 
     Args:
         table: see `ablation_table`.
+        names: those of FIGURES that are wanted, all where none are given.
     """
     written: list[AnyPath] = []
-    for name in FIGURES:
+    for name in FIGURES if names is None else names:
         figure = draw(name, study, table)
-        if figure is None:
-            continue
-        for kind in KINDS:
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=200, bbox_inches="tight")
-            written.append(write_result(folder / f"{name}.{kind}", content.getvalue()))
+        if figure is not None:
+            written += write_figure(figure, folder, name)
+    return written
+
+
+def write_figure(figure: Figure, folder: AnyPath, name: str) -> list[AnyPath]:
+    """Write a figure as PNG (200 dots an inch) and SVG, each file whole or not at all."""
+    written = []
+    for kind in KINDS:
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, dpi=200, bbox_inches="tight")
+        written.append(write_result(folder / f"{name}.{kind}", content.getvalue()))
     return written
 
 

@@ -1,6 +1,7 @@
 """How far probabilities can be taken at their word, and what referring by them is worth."""
 
 import math
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -119,15 +120,18 @@ def reliability_cells(table: pd.DataFrame) -> list[Cells]:
     return [
         {
             "arm": row["arm"],
-            **{
-                heading: with_interval(
-                    number(row[name], spec), row[f"{name}_low"], row[f"{name}_high"]
-                )
-                for name, (heading, spec) in _RELIABILITY_CELLS.items()
-            },
+            **figure_cells(row, tuple(_RELIABILITY_CELLS)),
             "only it right": number(row["only_arm"], ".0f"),
             f"only {REFERENCE} right": number(row["only_reference"], ".0f"),
             "McNemar p": p_text(row["mcnemar_p"]),
         }
         for row in table.to_dict("records")
     ]
+
+
+def figure_cells(row: Mapping[Hashable, Any], figures: Sequence[str]) -> Cells:
+    """Some of the RELIABILITY figures of a row as a person reads them, with their intervals."""
+    return {
+        heading: with_interval(number(row[name], spec), row[f"{name}_low"], row[f"{name}_high"])
+        for name, (heading, spec) in ((name, _RELIABILITY_CELLS[name]) for name in figures)
+    }

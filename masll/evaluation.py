@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from masll.config import BOXES
 from masll.data.split import Split
+from masll.data.types import UNKNOWN
 from masll.loading import Loader, batches, lesion_boxes
 from masll.localization import box_area, resize
 from masll.model import Masll, Output
@@ -30,7 +31,7 @@ class Evaluation(NamedTuple):
     """A network on the images of a split."""
 
     predictions: Predictions
-    loss: float  # mean cross-entropy
+    loss: float  # mean cross-entropy over labelled images; nan without any
     fallback_rate: float | None  # share of fallback boxes; None without SLL
     gate: dict[str, float | None]  # the gate_* fields of an EpochResult
 
@@ -59,7 +60,8 @@ def evaluate(
             boxes.append(out.boxes)
             fallbacks.append(out.fallback)
     all_logits = torch.cat(logits).cpu()  # (N, 2)
-    loss = F.cross_entropy(all_logits, torch.from_numpy(split.labels))
+    labels = torch.from_numpy(split.labels)
+    loss = F.cross_entropy(all_logits, labels, ignore_index=UNKNOWN)
     scores = _melanoma(all_logits)
     side = split.images.shape[-1]
     shares = torch.cat(boxes).cpu().double().numpy() / side if boxes else None

@@ -27,6 +27,7 @@ from masll.common.storage import any_path
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.data.split import Pixels, pool
+from masll.data.turns import INVERSE, TURNS, turned
 from masll.data.types import SPLITS, Record
 
 # On ISIC 2017 at 256 pixels, all 56 pairs from 0.52 up are the same lesion to the eye, and the
@@ -40,11 +41,6 @@ _REGISTERED = 8  # pairs per image, whose registration is begun
 # that goes on to the next level.
 _LEVELS = ((32, 25, 0.02, 1 / 3), (64, 25, 0.008, 1 / 6), (128, 20, 0.004, 1.0))
 _BATCH = 500
-TURNS = (
-    *("as it is", "turned left", "upside down", "turned right"),
-    *("mirrored", "mirrored, turned left", "mirrored, upside down", "mirrored, turned right"),
-)
-_INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)  # the turn that undoes each
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +60,8 @@ def find_duplicates(
     images: npt.NDArray[np.uint8] | Pixels,
     digests: Sequence[str],
     progress: Progress | None = None,
+    *,
+    since: int = 0,
 ) -> list[Pair]:
     """All pairs of images that a person would call the same, in the order of their rows.
 
@@ -71,8 +69,10 @@ def find_duplicates(
         images: (N, 3, S, S); squares of at least 128 pixels see most.
         digests: of the original content of each image; equal ones are identical images.
         progress: called with stages done and stages in all.
+        since: where the rows of a second set begin: only pairs of an image before it with one from
+            it on are looked for, in time that grows with the product of both. 0 compares all.
     """
-    if len(images) < 2:
+    if len(images) < 2 or since == len(images):
         return []
     stages = 3 + len(_LEVELS)
     done = 0
@@ -85,9 +85,9 @@ def find_duplicates(
 
     thumbnails = _thumbnails(images)
     step()
-    pairs = _neighbours(thumbnails)
+    pairs = _neighbours(thumbnails, since)
     step()
-    pairs, maps = _shifted(thumbnails, pairs)
+    pairs, maps = _shifted(thumbnails, pairs, _REGISTERED * (len(images) - since))
     step()
     similarity = torch.zeros(0)
     for side, steps, length, share in _LEVELS:
@@ -100,7 +100,7 @@ def find_duplicates(
     for (first, second, turn), value in zip(pairs.tolist(), similarity.tolist(), strict=True):
         if value >= SIMILAR and (first, second) not in by_rows:  # the best turn comes first
             by_rows[first, second] = Pair(first, second, False, TURNS[turn], value)
-    for first, second in _equal(digests):
+    for first, second in _equal(digests, since):
         by_rows[first, second] = Pair(first, second, True, TURNS[0], 1.0)
     return [by_rows[key] for key in sorted(by_rows)]
 
@@ -222,7 +222,7 @@ def contact_sheets(
                 draw.text((left + column * side + 2, top), text, fill="black", font=font)
                 pixels = torch.from_numpy(report.images[np.array([row])])
                 if column:
-                    pixels = _turned(pixels, TURNS.index(pair.turn))
+                    pixels = turned(pixels, TURNS.index(pair.turn))
                 picture = Image.fromarray(pixels[0].permute(1, 2, 0).contiguous().numpy())
                 sheet.paste(picture.resize((side, side)), (left + column * side, top + caption))
             draw.text(
@@ -237,11 +237,11 @@ def contact_sheets(
     return sheets
 
 
-def _equal(digests: Sequence[str]) -> list[tuple[int, int]]:
-    """Each image with the first one of the same content."""
+def _equal(digests: Sequence[str], since: int) -> list[tuple[int, int]]:
+    """Each image with the first one of the same content; of two sets, with one of the first."""
     first: dict[str, int] = {}
     matches = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
-    return [(low, high) for low, high in matches if low < high]
+    return [(low, high) for low, high in matches if low < (since or high) <= high]
 
 
 def _thumbnails(images: npt.NDArray[np.uint8] | Pixels) -> Tensor:
@@ -270,29 +270,28 @@ def _blurred(images: Tensor, width: int) -> Tensor:
     return images
 
 
-def _turned(images: Tensor, turn: int) -> Tensor:
-    """Mirror left and right from turn 4 on, then rotate to the left by quarters: (..., S, S)."""
-    mirrored = images.flip(-1) if turn >= 4 else images
-    return torch.rot90(mirrored, turn % 4, (-2, -1))
+def _neighbours(thumbnails: Tensor, since: int) -> Tensor:
+    """The nearest images of each image, for each turn: (P, 3) of first, second, turn.
 
-
-def _neighbours(thumbnails: Tensor) -> Tensor:
-    """The nearest images of each image, for each turn: (P, 3) of first, second, turn."""
+    Of two sets, the nearest of the first to each of the second.
+    """
     count, side = len(thumbnails), _LEVELS[0][0]
-    nearest = min(_NEIGHBOURS, count - 1)
+    others = since or count
+    nearest = min(_NEIGHBOURS, others - (not since))
     keys = [torch.zeros(0, dtype=torch.int64)]
     for width in (3, 9):  # fine detail tells more, coarse detail stands more of a shift
         detail = _detail(thumbnails, side, width)
         plain = _unit(detail)
         for turn in range(len(TURNS)):
-            turned = _unit(_turned(detail, turn)).T
-            for start in range(0, count, _BATCH):
+            laid = _unit(turned(detail, turn)).T
+            for start in range(since, count, _BATCH):
                 rows = torch.arange(start, min(start + _BATCH, count))
-                likeness = plain[rows] @ turned
-                likeness[torch.arange(len(rows)), rows] = -1
+                likeness = plain[rows] @ laid[:, :others]
+                if not since:
+                    likeness[torch.arange(len(rows)), rows] = -1
                 other = likeness.topk(nearest, dim=1).indices  # (B, n)
                 this = rows[:, None].expand_as(other)
-                undone = torch.where(this < other, turn, _INVERSE[turn])
+                undone = torch.where(this < other, turn, INVERSE[turn])
                 low, high = torch.minimum(this, other), torch.maximum(this, other)
                 keys.append((((low * count) + high) * len(TURNS) + undone).flatten())
     key = torch.cat(keys).unique()
@@ -306,8 +305,8 @@ def _unit(detail: Tensor) -> Tensor:
     return flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-def _shifted(thumbnails: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """The pairs most alike at their best shift, by circular cross-correlation.
+def _shifted(thumbnails: Tensor, pairs: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The pairs most alike at their best shift, `most` of them, by circular cross-correlation.
 
     Returns:
         pairs (Q, 3), and maps (Q, 2, 3) from the first image's places to the second's.
@@ -320,12 +319,12 @@ def _shifted(thumbnails: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     likeness = torch.zeros(len(pairs))
     peak = torch.zeros(len(pairs), dtype=torch.int64)
     for turn in range(len(TURNS)):
-        second = torch.fft.rfft2(_turned(unit, turn)).conj()
+        second = torch.fft.rfft2(turned(unit, turn)).conj()
         for rows in (pairs[:, 2] == turn).nonzero()[:, 0].split(_BATCH):
             product = first[pairs[rows, 0]] * second[pairs[rows, 1]]
             highest = torch.fft.irfft2(product, (side, side)).flatten(1).max(dim=1)
             likeness[rows], peak[rows] = highest.values, highest.indices
-    best = likeness.argsort(descending=True, stable=True)[: _REGISTERED * len(thumbnails)]
+    best = likeness.argsort(descending=True, stable=True)[:most]
     shift = torch.stack([peak[best] % side, peak[best] // side], dim=1)  # (Q, 2) of x, y
     shift = (shift + side // 2) % side - side // 2  # a long way right is a short way left
     maps = torch.eye(2, 3).repeat(len(best), 1, 1)
@@ -350,7 +349,7 @@ def _register(
         second = _detail(thumbnails[pairs[rows, 1]], side)
         for turn in range(1, len(TURNS)):
             these = pairs[rows, 2] == turn
-            second[these] = _turned(second[these], turn)
+            second[these] = turned(second[these], turn)
         with torch.inference_mode(False), torch.enable_grad():
             first, second = first.clone(), second.clone()
             map_ = maps[rows].clone().requires_grad_()

@@ -109,3 +109,37 @@ class StudyFolder:
     def begun(self, trial_id: str) -> AnyPath:
         """What was asked of a trial that has begun, and how far it is."""
         return self.running / f"{trial_id}.json"
+
+    def external(self, name: str) -> "ExternalFolder":
+        """What the confirmed models say of an external set of that name."""
+        return ExternalFolder(self.path / "external" / name)
+
+
+@dataclass(frozen=True)
+class ExternalFolder:
+    """What confirmed models say of an external set, on this machine or on S3."""
+
+    path: AnyPath
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def images(self) -> AnyPath:
+        """A row for each image of the set, with what it shows of the study's own images."""
+        return self.path / "images.parquet"
+
+    def rows(self, condition: str | None = None) -> AnyPath:
+        """A file for each model, of rows like those of a study's predictions/.
+
+        Args:
+            condition: how the images are corrupted, such as `blur-3`; None for the images as they
+                are.
+        """
+        clean = self.path / "predictions"
+        return clean if condition is None else self.path / "corrupted" / condition
+
+    @property
+    def report(self) -> AnyPath:
+        """Tables and figures of the set."""
+        return self.path / "report"

@@ -1,0 +1,195 @@
+"""Which models are evaluated on an external set, and their rows."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from ablations.rows import Study
+from masll.common.errors import InputError
+from masll.common.storage import AnyPath, any_path
+from masll.data.split import Split
+from masll.data.types import UNKNOWN
+from masll.evaluation import evaluate
+from masll.loading import Loader
+from masll.model import Masll, load_model
+from masll.parts import Part
+from masll.results import Predictions
+from masll.variants import describe
+from tuning.study.arm import Arm, Declaration
+from tuning.study.folder import StudyFolder
+from tuning.study.reader import read_rows, row_files
+from tuning.study.rows import PredictionRow, TrialRow, columns_of, prediction_table
+from tuning.study.spec import Spec
+from tuning.study.trial import Stage, Status, Trial
+
+
+@dataclass(frozen=True)
+class ConfirmedModel:
+    """A model with its name among the rows."""
+
+    row: TrialRow
+    folder: AnyPath
+
+    @property
+    def file(self) -> str:
+        """Name of its file of rows."""
+        return f"{self.row.trial_id}.parquet"
+
+
+def models_of(study: Study) -> list[ConfirmedModel]:
+    """The models of a study's confirmed trials, arm by arm.
+
+    Raises:
+        InputError: it has none.
+    """
+    if study.confirmed.empty:
+        raise InputError(f"{study.path} has no confirmed model yet; wait, or let it go on")
+    order = {arm: place for place, arm in enumerate(study.arms)}
+    trials = study.confirmed.sort_values("seed").sort_values(
+        "arm", key=lambda arms: arms.map(order), kind="stable"
+    )
+    return [
+        ConfirmedModel(
+            _row(trial.trial_id, study.described[trial.arm], int(trial.seed)),
+            study.folder.model(trial.arm, int(trial.seed), int(trial.confirmation)),
+        )
+        for trial in trials.itertuples()
+    ]
+
+
+def models_in(folders: Sequence[str], parts: Iterable[Part] = ()) -> list[ConfirmedModel]:
+    """Models by their folders, without a study: those of one variant and backbone are one arm.
+
+    Their seeds are counted from 1, in the order of the folders.
+
+    Raises:
+        InputError: a folder is named twice, or holds no model.
+    """
+    if len(set(folders)) < len(folders):
+        raise InputError(f"--model names a folder twice in {' '.join(folders)}; name each once")
+    counts: dict[Arm, int] = {}
+    models = []
+    for folder in folders:
+        config = load_model(folder, parts).config
+        declared = None if config.box == "sll" else Declaration(config.box, {"box": config.box})
+        arm = Arm(config.variant, config.backbone, declared)
+        number = counts[arm] = counts.get(arm, 0) + 1
+        trial_id = Trial(arm, Stage.CONFIRM, number - 1, number, {}).trial_id
+        models.append(ConfirmedModel(_row(trial_id, arm, number), any_path(folder)))
+    return models
+
+
+def study_of(models: Sequence[ConfirmedModel], folder: AnyPath) -> Study:
+    """Models without a study, as the tables take them: confirmed trials, and no other rows."""
+    trials = pd.DataFrame([model.row.as_record() for model in models]).assign(
+        confirmation=1.0, gpus=0.0
+    )
+    predictions = pd.DataFrame(columns=list(columns_of(PredictionRow)))
+    return Study(StudyFolder(folder), trials, pd.DataFrame(), predictions, Spec())
+
+
+def missing(models: Sequence[ConfirmedModel], folder: AnyPath) -> list[ConfirmedModel]:
+    """The models that have no rows in a folder yet."""
+    there = row_files(folder)
+    return [model for model in models if model.file not in there]
+
+
+def evaluate_models(
+    models: Sequence[ConfirmedModel],
+    load: Callable[[ConfirmedModel], Masll],
+    images: Split,
+    folder: AnyPath,
+    device: torch.device,
+    done: Callable[[], None],
+) -> None:
+    """Run models over images one after the other, and write the rows of each as it ends.
+
+    Args:
+        load: the network of a model.
+        images: of one size and fit, which is the networks' own.
+        done: called after each model.
+    """
+    for model in models:
+        network = load(model).to(device)
+        loader = Loader(network.inputs, device, network.config.box)
+        variant = describe(network.config.variant)
+        predictions = evaluate(network, variant, loader, images).predictions
+        write_rows(folder / model.file, model.row, predictions)
+        done()
+
+
+def write_rows(path: AnyPath, row: TrialRow, predictions: Predictions) -> None:
+    """A model's rows as a study has them; the label of an unlabelled image is null."""
+    table = prediction_table(row, predictions)
+    if (predictions.labels == UNKNOWN).any():
+        place = table.column_names.index("label")
+        table = table.set_column(place, "label", pa.nulls(table.num_rows, pa.int64()))
+    content = pa.BufferOutputStream()
+    pq.write_table(table, content)
+    path.write_whole(content.getvalue().to_pybytes(), many_writers=True)
+
+
+def evaluated(study: Study, models: Sequence[ConfirmedModel], folder: AnyPath) -> Study:
+    """A study with an external set in place of its test images.
+
+    All tables of a study can be made of it: thresholds come from the study's own validation
+    images, and are carried over.
+
+    Args:
+        models: those that have rows.
+        folder: of the rows.
+
+    Raises:
+        InputError: a file of rows cannot be read, or is another model's.
+    """
+    own = study.predictions
+    files = row_files(folder)
+    rows = read_rows(folder, {each.file: files[each.file] for each in models}, PredictionRow)
+    kept = own[own["trial_id"].isin(study.confirmed["trial_id"]) & (own["split"] == "validation")]
+    external = rows.to_pandas()
+    both = external if kept.empty else pd.concat([kept, external], ignore_index=True)
+    return replace(study, predictions=both)
+
+
+class Inputs(NamedTuple):
+    """The images that a model takes."""
+
+    source_size: int  # side in pixels
+    fit: str
+    by_mask: bool  # whether its local branch looks where a lesion mask says
+
+
+def inputs_of(model: ConfirmedModel) -> Inputs:
+    """What a model's folder says of its images, without reading its weights.
+
+    Raises:
+        InputError: its folder is gone, or says nothing of them.
+    """
+    try:
+        config = json.loads((model.folder / "config.json").read_text())
+        by_mask = config.get("box") == "mask"
+        return Inputs(int(config["source_size"]), str(config.get("fit", "squash")), by_mask)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"no model of {model.row.trial_id} in {model.folder}: config.json cannot be read; "
+            "restore the folder"
+        ) from error
+
+
+def _row(trial_id: str, arm: Arm, seed: int) -> TrialRow:
+    return TrialRow(
+        trial_id=trial_id,
+        arm=str(arm),
+        variant=arm.variant,
+        backbone=arm.backbone,
+        fixed=None if arm.declared is None else json.dumps(dict(arm.fixed)),
+        stage=Stage.CONFIRM,
+        status=Status.COMPLETED,
+        seed=seed,
+    )

@@ -1,0 +1,184 @@
+"""Tables and figures of an external set, by the functions that make a study's own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ablations.beside import Part, tables_beside
+from ablations.external.corrupted import Condition
+from ablations.external.recalibration import recalibration, recalibration_cells
+from ablations.external.robustness import robustness, robustness_cells, robustness_curves
+from ablations.external.tables import (
+    CORNERS,
+    change_cells,
+    changes,
+    localization,
+    localization_cells,
+)
+from ablations.formats import Cells, as_csv, bullets, latex, number, write_result
+from ablations.rows import Study
+from ablations.tables import ablation_table, as_latex, as_markdown
+from ablations.verdict import verdict
+from masll.common.storage import AnyPath
+from masll.variants import REFERENCE
+
+FORMATS = ("md", "csv", "tex", "figures")
+# Of the tables of a study those that test images alone make.
+_BESIDE = frozenset(
+    (
+        *("effects", "ensembles", "operating_points", "reliability"),
+        *("figure_differences", "net_benefit"),
+    )
+)
+_FIGURES = ("roc", "differences", "boxes", "calibration", "decision")
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What there is to report of an external set."""
+
+    name: str
+    study: Study  # with its own test images
+    external: Study  # with the external set in their place
+    images: pd.DataFrame  # see `ablations.external.evaluation.image_rows`
+    corrupted: Mapping[Condition, Study]  # with the set under each condition
+
+
+def write_external_report(
+    found: Findings, folder: AnyPath, formats: Sequence[str] = FORMATS
+) -> tuple[pd.DataFrame, list[AnyPath]]:
+    """Write the tables and figures of an external set.
+
+    Args:
+        formats: some of FORMATS.
+        folder: to write into.
+
+    Returns:
+        The table of the arms, see `ablation_table`, and the files written, each of them whole.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    table = ablation_table(found.external)
+    lost = robustness(found.external, found.corrupted)
+    parts = _parts(found, table, lost)
+    texts: dict[str, str] = {}
+    if "md" in formats:
+        texts["external.md"] = _document(found, table, parts)
+    if "csv" in formats:
+        texts["ablation.csv"] = as_csv(table)
+        texts |= {f"{part.name}.csv": as_csv(part.table) for part in parts}
+    if "tex" in formats:
+        texts["ablation.tex"] = as_latex(table)
+        texts |= {f"{part.name}.tex": latex(part.cells) for part in parts}
+    written = [write_result(folder / name, text) for name, text in texts.items()]
+    if "figures" in formats:
+        from ablations.figures import write_figure, write_figures  # seconds to import
+
+        written += write_figures(found.external, table, folder, _FIGURES)
+        if not lost.empty:
+            written += write_figure(robustness_curves(lost, table), folder, "robustness")
+    return table, written
+
+
+def summary(name: str, images: pd.DataFrame) -> str:
+    """The images of a set in a sentence or two.
+
+    Args:
+        images: see `ablations.external.evaluation.image_rows`.
+    """
+    kept, left_out = images[~images["left_out"]], images[images["left_out"]]
+    melanomas = f", {int(kept['label'].sum())} melanoma" if kept["label"].notna().all() else ""
+    lines = [f"{name}: {len(kept)} images{melanomas}."]
+    shown = images[images["shows"].notna()]
+    if not images["compared"].all():
+        lines.append("Not compared with the images that the models have seen.")
+    elif not shown.empty:
+        first = shown.iloc[0]
+        what = "left out" if len(left_out) else "kept all the same"
+        lines.append(
+            f"{len(shown)} show what training or validation images show, and are {what}, such as "
+            f"{first['image_id']} (as {first['shows']})."
+        )
+    return " ".join(lines)
+
+
+def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Part]:
+    """The tables beside the arms' table for which there are rows."""
+    beside = tables_beside(found.external, table)
+    changed = changes(found.study, found.external)
+    again = recalibration(found.external)
+    lesions = found.images.loc[~found.images["left_out"], ["image_id", *CORNERS]].dropna()
+    placed = localization(found.external, lesions)
+    overlapping = found.images[found.images["shows"].notna()].drop(columns=["compared", *CORNERS])
+    own = [
+        Part(
+            "change",
+            "Change from the study's own test images",
+            changed,
+            change_cells(changed),
+            "The same models on two sets of images, seed by seed. Intervals of 95 % are for other "
+            "seeds and other images of either set.",
+        ),
+        Part(
+            "robustness",
+            "Under corruptions",
+            lost,
+            robustness_cells(lost),
+            "Corruptions and severities are those of masll/corruptions.py. The change is that of "
+            "the same models on the same images; beside it, how much more it is than the change of "
+            f"{REFERENCE}, whose p is adjusted over all rows (Holm).",
+        ),
+        Part(
+            "recalibration",
+            "Calibration, before and after recalibration",
+            again,
+            recalibration_cells(again),
+            "By validation: slope and intercept learned on the study's validation images. Here: "
+            "learned on nine tenths of these images, judged on the other tenth. No method changes "
+            "a ranking within a fold.",
+        ),
+        Part(
+            "localization",
+            "Boxes against lesion masks",
+            placed,
+            localization_cells(placed),
+            "Intersection over union with the rectangle of the lesion mask, beside boxes that look "
+            "at nothing.",
+        ),
+        Part(
+            "shown_images",
+            "Images that the models have seen",
+            overlapping,
+            _overlap_cells(overlapping),
+            "By the digest of the file, or by registration (see `python -m masll.data audit`). "
+            "The similarity is the correlation of their detail.",
+        ),
+    ]
+    by_name = {part.name: part for part in beside if part.name in _BESIDE}
+    return [part for part in (*own[:1], *by_name.values(), *own[1:]) if not part.table.empty]
+
+
+def _document(found: Findings, table: pd.DataFrame, parts: Sequence[Part]) -> str:
+    note = (
+        f"{summary(found.name, found.images)} Below, the test images are those of this set: the "
+        "same tables as the study's own, by the same functions. Thresholds that validation images "
+        "fixed are the study's own, carried over."
+    )
+    lines = bullets(verdict(found.external, table))
+    texts = [f"# External evaluation: {found.name}", note, lines, as_markdown(table).rstrip()]
+    return "\n\n".join([*texts, *(part.as_markdown() for part in parts)]) + "\n"
+
+
+def _overlap_cells(table: pd.DataFrame) -> list[Cells]:
+    return [
+        {
+            "image": row["image_id"],
+            "shows, as": row["shows"],
+            "same file": "yes" if row["identical"] else "no",
+            "similarity": number(row["similarity"], ".2f"),
+            "left out": "yes" if row["left_out"] else "no",
+        }
+        for row in table.to_dict("records")
+    ]

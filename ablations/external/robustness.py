@@ -1,0 +1,150 @@
+"""What corruptions of the images cost each arm, and whether one arm loses less than another."""
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from ablations.appearance import in_order, look_of, new_figure
+from ablations.differences import Floats, test_scores
+from ablations.external.corrupted import Condition
+from ablations.formats import Cells, number, p_text, with_interval
+from ablations.rows import Study, backbone_of, name_of
+from ablations.statistics import difference_of_changes, difference_of_models, holm, mean_auc
+from masll.corruptions import CORRUPTIONS
+from masll.variants import REFERENCE
+
+_WIDE = 2.6  # inches a panel
+
+
+def robustness(external: Study, corrupted: Mapping[Condition, Study]) -> pd.DataFrame:
+    """Each arm's AUC under each condition, beside that on the images as they are.
+
+    Args:
+        external: the models on the external set.
+        corrupted: the same models on the same images under each condition.
+
+    Returns:
+        A row for each condition and arm whose models have all scores, where there are both classes:
+        corruption, severity, arm, seeds, auc_mean, auc_low, auc_high; change (corrupted minus
+        clean, the same models on the same images), change_low, change_high, p_value; and
+        minus_reference, what the arm's change is more than that of the arm that it is compared
+        with, with minus_low, minus_high, minus_p and minus_p_holm, over all conditions and arms.
+        Intervals are of 95 %.
+    """
+    labels, clean = test_scores(external)
+    if labels.min() == labels.max():
+        return pd.DataFrame()
+    rows: list[dict[str, Any]] = []
+    for condition, study in corrupted.items():
+        _, scores = test_scores(study)
+        for arm in (arm for arm in external.arms if arm in scores and arm in clean):
+            reference = external.reference_of(arm)
+            against = None
+            if reference in scores and reference in clean:
+                against = scores[reference], clean[reference]
+            rows.append(
+                {
+                    "corruption": condition.corruption,
+                    "severity": condition.severity,
+                    "arm": arm,
+                    **_of_arm(labels, scores[arm], clean[arm], against),
+                }
+            )
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    tested = table["minus_p"].notna()
+    adjusted = pd.Series(math.nan, table.index)
+    adjusted[tested] = holm(table.loc[tested, "minus_p"].to_numpy())
+    return table.assign(minus_p_holm=adjusted)
+
+
+def robustness_cells(table: pd.DataFrame) -> list[Cells]:
+    """`robustness` as a person reads it."""
+    return [
+        {
+            "corruption": row["corruption"],
+            "severity": str(row["severity"]),
+            "arm": row["arm"],
+            "AUC": with_interval(number(row["auc_mean"], ".3f"), row["auc_low"], row["auc_high"]),
+            "change": with_interval(
+                number(row["change"], "+.3f"), row["change_low"], row["change_high"]
+            ),
+            "p": p_text(row["p_value"]),
+            f"minus that of {REFERENCE}": with_interval(
+                number(row["minus_reference"], "+.3f"), row["minus_low"], row["minus_high"]
+            ),
+            "p Holm": p_text(row["minus_p_holm"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def robustness_curves(table: pd.DataFrame, ablation: pd.DataFrame) -> Figure:
+    """AUC by severity, a row of panels for each backbone and a panel for each corruption.
+
+    Severity 0 are the images as they are. Bars are the intervals of the means.
+
+    Args:
+        table: see `robustness`.
+        ablation: of the same models on the images as they are, see `ablation_table`.
+    """
+    names = [name for name in CORRUPTIONS if name in set(table["corruption"])]
+    backbones = list(dict.fromkeys(map(backbone_of, table["arm"])))
+    clean = ablation.set_index("arm")[["auc_mean", "auc_low", "auc_high"]]
+    with sns.axes_style("whitegrid"), sns.plotting_context("paper"):
+        figure = new_figure(_WIDE * len(names) + 1.6, 2.6 * len(backbones))
+        panels = figure.subplots(
+            len(backbones), len(names), sharex=True, sharey="row", squeeze=False
+        )
+        for backbone, of_backbone in zip(backbones, panels, strict=True):
+            for name, axes in zip(names, of_backbone, strict=True):
+                for arm in in_order(table["arm"].unique(), backbone):
+                    rows = table[(table["corruption"] == name) & (table["arm"] == arm)]
+                    points = rows.set_index("severity")[list(clean.columns)].sort_index()
+                    points = pd.concat([clean.loc[[arm]].set_axis([0]), points])
+                    look = look_of(arm)
+                    mean = points["auc_mean"].to_numpy()
+                    spread = np.abs(points[["auc_low", "auc_high"]].to_numpy().T - mean)
+                    axes.errorbar(
+                        points.index,
+                        mean,
+                        yerr=spread,
+                        color=look.colour,
+                        marker=look.marker,
+                        linestyle=look.line,
+                        elinewidth=0.6,
+                        label=name_of(arm),
+                    )
+                axes.set(title=name, xlabel="severity")
+            of_backbone[0].set_ylabel(f"AUC, {backbone}")
+        panels[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return figure
+
+
+def _of_arm(
+    labels: np.ndarray, scores: Floats, clean: Floats, against: tuple[Floats, Floats] | None
+) -> dict[Hashable, Any]:
+    """Figures of an arm under a condition, against those of its reference."""
+    mean, change = mean_auc(labels, scores), difference_of_models(labels, scores, clean)
+    row: dict[Hashable, Any] = {
+        "seeds": len(scores),
+        "auc_mean": mean.value,
+        "auc_low": mean.low,
+        "auc_high": mean.high,
+        "change": change.value,
+        "change_low": change.low,
+        "change_high": change.high,
+        "p_value": change.p_value,
+    }
+    names = ("minus_reference", "minus_low", "minus_high", "minus_p")
+    row |= dict.fromkeys(names, math.nan)
+    if against is not None:
+        minus = difference_of_changes(labels, (scores, clean), against)
+        row |= dict(zip(names, (minus.value, minus.low, minus.high, minus.p_value), strict=True))
+    return row
