@@ -217,10 +217,13 @@ class Trainer(TrainingRun):
         return scores_elsewhere(self._judged.eval(), self.loader, split)
 
     def restore_best(self) -> None:
-        """Go back to the weights of the best epoch."""
+        """Go back to the weights of the best epoch, for evaluation."""
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
             self._judged.load_state_dict(self.best_weights)
+        # Where an average is judged, nothing else ends the training of the network itself: whoever
+        # ran it once more would change the statistics of its batch norm.
+        self.model.eval()
 
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingRun.state_dict`."""
