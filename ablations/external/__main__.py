@@ -125,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(parser, ExternalOptions)
     namespace = parser.parse_args(arguments)
     options = options_from(namespace, ExternalOptions)
+    _check_whose(namespace.study, options)
     device = find_device(options.device)
     parts = [load_part(named) for named in options.variant_from]
     images = find_set(str(options.data), split=options.split, partial=options.partial)
@@ -139,23 +140,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _check_whose(named: str | None, options: ExternalOptions) -> None:
+    """Raise `InputError` unless it is clear whose models are meant, and where their rows go."""
+    if (named is None) == (not options.model):
+        raise InputError("name one of STUDY and --model DIR: whose models are evaluated")
+    if named is not None and options.out is not None:
+        raise InputError("--out belongs to --model; what a study's models say lies in the study")
+    if options.model:
+        if options.out is None:
+            raise InputError("--out DIR is needed with --model: the folder for what the models say")
+        any_path(options.out).check_writable("--out")
+
+
 def _asked(
     named: str | None, options: ExternalOptions, name: str, parts: Sequence[Part]
 ) -> tuple[Study, list[ConfirmedModel], ExternalFolder]:
     """The models that are asked about, their study, and the folder of what they say."""
-    if (named is None) == (not options.model):
-        raise InputError("name one of STUDY and --model DIR: whose models are evaluated")
     if named is not None:
-        if options.out is not None:
-            raise InputError(
-                "--out belongs to --model; what a study's models say lies in the study"
-            )
         study = read_study(named, search_predictions=False)
         return study, models_of(study), study.folder.external(name)
-    if options.out is None:
-        raise InputError("--out DIR is needed with --model: the folder for what the models say")
-    out = any_path(options.out)
-    out.check_writable("--out")
+    out = any_path(str(options.out))
     models = models_in(options.model, parts)
     return study_of(models, out), models, ExternalFolder(out)
 

@@ -1,7 +1,7 @@
 """What corruptions of the images cost each arm, and whether one arm loses less than another."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -129,10 +129,10 @@ def robustness_curves(table: pd.DataFrame, ablation: pd.DataFrame) -> Figure:
 
 def _of_arm(
     labels: np.ndarray, scores: Floats, clean: Floats, against: tuple[Floats, Floats] | None
-) -> dict[Hashable, Any]:
+) -> dict[str, Any]:
     """Figures of an arm under a condition, against those of its reference."""
     mean, change = mean_auc(labels, scores), difference_of_models(labels, scores, clean)
-    row: dict[Hashable, Any] = {
+    row: dict[str, Any] = {
         "seeds": len(scores),
         "auc_mean": mean.value,
         "auc_low": mean.low,

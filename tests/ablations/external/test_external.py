@@ -1,14 +1,23 @@
 """Confirmed models on images that took no part in their study, from files to tables."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from PIL import Image
 
+from ablations.external import models
 from ablations.external.__main__ import main
 from ablations.report import write_report
+from masll.common.errors import InputError
+from tests.ablations.external.studies import ARMS, SEEDS
+from tests.support import COUNTS
+
+TRAIN, VALIDATION, TEST = COUNTS
+UNCHECKED = ("--duplicates", "unchecked", "--format", "csv")
 
 
 def write_csv(folder: Path, name: str, rows: list[dict[str, object]]) -> Path:
@@ -21,27 +30,144 @@ def write_csv(folder: Path, name: str, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def rows_of(isic: Path, prefix: str, split: str = "test") -> list[dict[str, object]]:
+def rows_of(isic: Path, prefix: str) -> list[dict[str, object]]:
     """The images of a part of an official folder, as rows of a CSV file in that folder."""
     with (isic / f"{prefix}_Part3_GroundTruth.csv").open() as file:
         return [
             {
                 "image": f"{prefix}_Data/{row['image_id']}.jpg",
                 "label": int(float(row["melanoma"])),
-                "split": split,
                 "mask": f"{prefix}_Part1_GroundTruth/{row['image_id']}_segmentation.png",
             }
             for row in csv.DictReader(file)
         ]
 
 
+def predictions(study: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(study / "external" / name / "predictions")
+
+
 def test_a_study_s_own_test_images_through_a_csv_give_its_own_tables(study, isic_folder):
-    table = write_csv(isic_folder, "own", rows_of(isic_folder, "ISIC-2017_Test_v2"))
-    assert main([str(study), "--data", str(table), "--format", "csv"]) == 0
+    rows = [{**row, "split": "test"} for row in rows_of(isic_folder, TEST)]
+    table = write_csv(isic_folder, "own", rows)
+    assert main([str(study), "--data", str(table), *UNCHECKED]) == 0
     write_report(str(study), ("csv",))
     report = study / "external" / "own" / "report"
-    for name in ("ablation", "effects", "ensembles", "operating_points", "reliability"):
+    for name in ("ablation", "ensembles", "operating_points", "reliability", "net_benefit"):
         own, external = (pd.read_csv(each / f"{name}.csv") for each in (study / "report", report))
         assert_frame_equal(own, external, check_exact=False, rtol=0, atol=1e-9, obj=name)
     change = pd.read_csv(report / "change.csv")
-    assert (change["delta_auc"] == 0).all() and len(change) == 2
+    assert (change["delta_auc"] == 0).all() and len(change) == len(ARMS)
+    localized = pd.read_csv(report / "localization.csv").set_index("box")
+    assert localized.loc["whole frame", "inside"] == 1
+    assert localized.loc[str(ARMS[1]), "images"] == len(rows)
+
+
+def test_a_planted_duplicate_is_named_and_left_out_by_file_and_by_what_it_shows(
+    study, isic_folder, capsys
+):
+    rows = rows_of(isic_folder, TEST)
+    seen = rows_of(isic_folder, TRAIN)[:2]
+    same, turned = isic_folder / "same.jpg", isic_folder / "turned.png"
+    shutil.copy(isic_folder / str(seen[0]["image"]), same)
+    with Image.open(isic_folder / str(seen[1]["image"])) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(turned)
+    planted = [{**rows[0], "image": path.name, "mask": ""} for path in (same, turned)]
+    table = write_csv(isic_folder, "planted", [*planted, *rows])
+    command = [str(study), "--data", str(table), "--format", "csv"]
+    assert main(command) == 0
+    assert "2 show what training or validation images show, and are left out" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    shown = pd.read_csv(study / "external" / "planted" / "report" / "shown_images.csv")
+    assert shown["shows"].tolist() == [Path(str(row["image"])).stem for row in seen]
+    assert shown["image_id"].tolist() == ["same.jpg", "turned.png"]
+    assert shown["identical"].tolist() == [True, False]
+    assert not set(shown["image_id"]) & set(predictions(study, "planted")["image_id"])
+
+    with pytest.raises(InputError, match="with other --duplicates; give another --name"):
+        main([*command, "--duplicates", "keep"])
+    assert main([*command, "--duplicates", "keep", "--name", "kept"]) == 0
+    assert set(shown["image_id"]) < set(predictions(study, "kept")["image_id"])
+
+
+def test_models_that_have_rows_are_not_evaluated_again(study, isic_folder, monkeypatch):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    command = [str(study), "--data", str(table), *UNCHECKED]
+    assert main(command) == 0
+    folder = study / "external" / "clinic" / "predictions"
+    files = sorted(folder.iterdir())
+    assert len(files) == len(ARMS) * len(SEEDS)
+    before = predictions(study, "clinic")
+    files[2].unlink()
+    evaluated = []
+    evaluate = models.evaluate
+    monkeypatch.setattr(
+        models, "evaluate", lambda *inputs: evaluated.append(inputs) or evaluate(*inputs)
+    )
+    assert main(command) == 0
+    assert len(evaluated) == 1
+    assert_frame_equal(predictions(study, "clinic"), before)
+
+    files[2].unlink()
+    image = isic_folder / str(rows_of(isic_folder, TEST)[3]["image"])
+    with Image.open(image) as opened:
+        opened.transpose(Image.Transpose.ROTATE_180).save(image)
+    with pytest.raises(InputError, match=rf"{image.name} is another image than .* --name"):
+        main(command)
+
+
+def test_images_without_labels_get_predictions_and_no_tables(study, isic_folder, capsys):
+    folder = isic_folder / f"{TEST}_Data"
+    assert main([str(study), "--data", str(folder), *UNCHECKED]) == 0
+    assert "no labels, so no tables" in capsys.readouterr().out
+    rows = predictions(study, folder.name)
+    assert len(rows) == COUNTS[TEST] * len(ARMS) * len(SEEDS)
+    assert rows["label"].isna().all() and rows["score"].between(0, 1).all()
+    assert not (study / "external" / folder.name / "report").exists()
+
+
+def test_images_of_one_class_have_figures_where_these_are_defined(study, isic_folder):
+    rows = [row for row in rows_of(isic_folder, TEST) if row["label"] == 0]
+    table = write_csv(isic_folder, "benign", rows)
+    assert main([str(study), "--data", str(table), *UNCHECKED]) == 0
+    found = pd.read_csv(study / "external" / "benign" / "report" / "ablation.csv")
+    assert found["auc_mean"].isna().all() and found["spe"].between(0, 1).all()
+
+
+def test_models_without_a_study_stand_side_by_side(study, isic_folder, tmp_path):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    folders = [str(study / "models" / str(arm) / "seed-1") for arm in ARMS]
+    out = tmp_path / "out"
+    command = ["--model", *folders, "--out", str(out), "--data", str(table), *UNCHECKED]
+    assert main(command) == 0
+    found = pd.read_csv(out / "report" / "ablation.csv")
+    assert found["arm"].tolist() == [str(arm) for arm in ARMS]
+    assert main([str(study), "--data", str(table), *UNCHECKED]) == 0
+    of_study = predictions(study, "clinic")
+    alone = pd.read_parquet(out / "predictions")
+    first = of_study[of_study["seed"] == 1].set_index(["arm", "image_id"])["score"]
+    assert (alone.set_index(["arm", "image_id"])["score"] == first).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "x.csv"], "name one of STUDY and --model"),
+        (["STUDY"], "--data PATH is needed"),
+        (["STUDY", "--data", "nowhere.csv"], "nowhere.csv"),
+        (["STUDY", "--data", "CSV", "--name", "../up"], "--name must be letters"),
+        (["STUDY", "--data", "CSV", "--out", "x"], "--out belongs to --model"),
+        (["--model", "x", "--data", "CSV"], "--out DIR is needed"),
+        (["STUDY", "--data", "CSV", "--corrupt", "hair", "hair"], "name each once"),
+        (["STUDY", "--data", "CSV", "--severities", "6"], "severities must be from 1 to 5"),
+        (["STUDY", "--data", "CSV", "--split", "train"], "no images of the split 'train'"),
+        (["STUDY", "--data", "CSV", "--study-data", "CSV"], "the images that the models have seen"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(study, isic_folder, words, message):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    places = {"STUDY": str(study), "CSV": str(table)}
+    with pytest.raises(InputError, match=message) as raised:
+        main([places.get(word, word) for word in words])
+    assert "\n" not in str(raised.value)
