@@ -4,10 +4,12 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from ablations.external import models
 from ablations.external.__main__ import main
@@ -171,3 +173,32 @@ def test_what_cannot_be_done_is_one_line(study, isic_folder, words, message):
     with pytest.raises(InputError, match=message) as raised:
         main([places.get(word, word) for word in words])
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_corrupted_images_cost_each_arm_what_is_said_and_identity_costs_exactly_nothing(
+    study, isic_folder
+):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    corrupt = ["--corrupt", "identity", "hair", "blur", "--severities", "2", "5"]
+    command = [str(study), "--data", str(table), "--duplicates", "unchecked", *corrupt]
+    assert main([*command, "--format", "csv", "figures"]) == 0
+    report = study / "external" / "clinic" / "report"
+    lost = pd.read_csv(report / "robustness.csv").set_index(["corruption", "severity", "arm"])
+    assert len(lost) == 3 * 2 * len(ARMS) and (report / "robustness.svg").exists()
+    nothing = lost.loc["identity"]
+    assert (nothing[["change", "change_low", "change_high"]] == 0).all(axis=None)
+    assert (nothing["p_value"] == 1).all()
+
+    def auc(rows: pd.DataFrame) -> float:
+        return float(np.mean([roc_auc_score(r["label"], r["score"]) for _, r in rows]))
+
+    clean = predictions(study, "clinic")
+    hairy = pd.read_parquet(study / "external" / "clinic" / "corrupted" / "hair-5")
+    for arm in map(str, ARMS):
+        before, after = (auc(each[each["arm"] == arm].groupby("seed")) for each in (clean, hairy))
+        assert lost.loc[("hair", 5, arm), "auc_mean"] == pytest.approx(after, abs=1e-12)
+        assert lost.loc[("hair", 5, arm), "change"] == pytest.approx(after - before, abs=1e-12)
+    plain, whole = (lost.loc[("hair", 5, str(arm))] for arm in ARMS)
+    assert plain["minus_reference"] == pytest.approx(plain["change"] - whole["change"], abs=1e-12)
+    assert np.isnan(whole["minus_reference"])
