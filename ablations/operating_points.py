@@ -8,40 +8,17 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ablations.differences import Floats
 from ablations.formats import Cells, mean_and_sd, number, with_interval
 from ablations.intervals import Drawn, drawn, linear_in
 from ablations.rows import Study
-from masll.metrics import binary_metrics
+from masll.metrics import binary_metrics, threshold_at
 from masll.variants import REFERENCE
 
 SPECIFICITIES = (0.95, 0.90, 0.85)
 _DECIDED = ("sen", "spe", "ppv", "npv")
-
-
-def threshold_at(labels: npt.ArrayLike, scores: npt.ArrayLike, specificity: float) -> float:
-    """The lowest threshold that keeps a specificity, of those that lie on a score.
-
-    Args:
-        labels: (n,) of 0 and 1.
-        scores: (n,); an image is called positive where its score >= the threshold.
-        specificity: to reach at least, from 0 to 1.
-
-    Returns:
-        infinity where only calling nothing reaches it; nan without a negative image.
-    """
-    labels, scores = np.asarray(labels), np.asarray(scores, dtype=float)
-    negatives = np.sort(scores[labels == 0])
-    if not negatives.size:
-        return math.nan
-    candidates = np.append(np.unique(scores), math.inf)
-    kept = np.searchsorted(negatives, candidates, side="left")  # negatives below
-    # Counts, not shares: 19 of 20 must equal a target of 0.95.
-    reached = kept / negatives.size >= specificity
-    return float(candidates[reached][0])
 
 
 def predictive_values(

@@ -67,6 +67,28 @@ def binary_metrics(
     }
 
 
+def threshold_at(labels: npt.ArrayLike, scores: npt.ArrayLike, specificity: float) -> float:
+    """The lowest threshold that keeps a specificity, of those that lie on a score.
+
+    Args:
+        labels: (n,) of 0 and 1.
+        scores: (n,); an image is called positive where its score >= the threshold.
+        specificity: to reach at least, from 0 to 1.
+
+    Returns:
+        infinity where only calling nothing reaches it; nan without a negative image.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, dtype=float)
+    negatives = np.sort(scores[labels == 0])
+    if not negatives.size:
+        return _NAN
+    candidates = np.append(np.unique(scores), np.inf)
+    kept = np.searchsorted(negatives, candidates, side="left")  # negatives below
+    # Counts, not shares: 19 of 20 must equal a target of 0.95.
+    reached = kept / negatives.size >= specificity
+    return float(candidates[reached][0])
+
+
 def roc_points(
     positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -1,37 +1,51 @@
 """`python -m masll.predict`: probability of melanoma and box, for image files of any size."""
 
+import argparse
+import contextlib
 import json
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from PIL import Image
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.escaping import csv_lines
+from masll.common.progress import progress_bar
 from masll.common.storage import any_path
+from masll.config import MOST_COUNT
+from masll.data.listing import image_files
 from masll.data.reading import read_rgb, to_square
 from masll.devices import find_device
+from masll.ensemble import ask
 from masll.model import Masll, load_model
 from masll.parts import load_part
-from masll.pictures import as_input, box_on_image, draw_view
+from masll.pictures import box_on_image, draw_view
+from masll.thresholds import threshold_of
 
 _COLUMNS = ("image", "probability", "x0", "y0", "x1", "y1")
+_CALLED = "called"  # the column of decisions: 1 where the threshold is reached
 _BATCH = 16
 _EPILOG = """\
 examples:
   python -m masll.predict --model studies/paper/models/gated-fusion/densenet121/seed-1 lesion.jpg
-  python -m masll.predict --model DIR --format csv *.jpg > predictions.csv
+  python -m masll.predict --model DIR --format csv clinic/ more.csv > predictions.csv
+      all image files right in clinic/, and those in the column image of more.csv
+  python -m masll.predict --model seed-1 --model seed-2 --model seed-3 --tta lesion.jpg
+      the mean probability of three models, each shown the lesion in eight ways
+  python -m masll.predict --model DIR --threshold spe-90 clinic/
+      says who would be referred at the threshold that kept a specificity of 0.90
+      on the model's validation images; --threshold 0.3 takes a probability
   python -m masll.predict --model DIR --figure looked-at/ lesion.jpg
       draws looked-at/lesion-view.png
 
-Boxes are shares of the image, from its upper left corner. An image that cannot be read is named
-on stderr, and the others are predicted.
+Boxes are shares of the image, from its upper left corner; several models have none. An image that
+cannot be read is named on stderr, and the others are predicted.
 
 exit status: 0 all predicted, 1 some images could not be read, 2 bad input
 """
@@ -43,13 +57,36 @@ def main(arguments: list[str] | None = None) -> int:
         description="Predict melanoma from image files.",
         epilog=_EPILOG,
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", type=Path, help="image files")
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder of a trained model")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        type=Path,
+        help="image files, folders of such, or CSV files with a column image",
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder of a trained model; may be repeated, for an ensemble",
+    )
     parser.add_argument(
         "--format",
         choices=("table", "csv", "json"),
         default="table",
         help="what to print (default: table)",
+    )
+    parser.add_argument(
+        "--threshold",
+        metavar="T",
+        help="also say whether the probability reaches T: from 0 to 1, or spe-90 for the one that "
+        "kept a specificity of 0.90 on the model's own validation images",
+    )
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="mean over the eight turns and mirrors of each image",
     )
     parser.add_argument(
         "--figure",
@@ -64,38 +101,58 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE.py",
         help="the model's own fusion or localizer, which runs only if you name it; may be repeated",
     )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=_BATCH,
+        metavar="N",
+        help=f"images at once (default: {_BATCH})",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     options = parser.parse_args(arguments)
-    if options.figure is not None:
-        any_path(options.figure).check_writable("--figure")
+    _check(options)
+    threshold = _threshold(options.threshold, options.model, tta=options.tta)
     device = find_device(options.device)
+    files = image_files(options.images)
     parts = [load_part(named) for named in options.variant_from]
-    model = load_model(options.model, parts).to(device)
-    if model.config.box == "mask":
-        raise InputError(f"{options.model} looks where lesion masks say; name another model")
+    models = [load_model(folder, parts).to(device) for folder in options.model]
+    for folder, model in zip(options.model, models, strict=True):
+        if model.config.box == "mask":
+            raise InputError(f"{folder} looks where lesion masks say; name another model")
     if options.figure is not None:
         options.figure.mkdir(parents=True, exist_ok=True)
-    figures = {} if options.figure is None else figure_paths(options.images, options.figure)
+    figures = {} if options.figure is None else figure_paths(files, options.figure)
     rows: list[dict[str, Any]] = []
-    for start in range(0, len(options.images), _BATCH):
-        rows += predict_files(model, options.images[start : start + _BATCH], figures)
-    print(_formatted(rows, options.format), end="")
-    return 0 if len(rows) == len(options.images) else 1
+    with progress_bar("predicting") as progress:
+        for start in range(0, len(files), options.batch_size):
+            chosen = files[start : start + options.batch_size]
+            rows += predict_files(models, chosen, figures, tta=options.tta)
+            progress(start + len(chosen), len(files))
+    if threshold is not None:
+        rows = [{**row, _CALLED: int(row["probability"] >= threshold)} for row in rows]
+    print(_formatted(rows, options.format, decided=threshold is not None), end="")
+    return 0 if len(rows) == len(files) else 1
 
 
-@torch.inference_mode()
 def predict_files(
-    model: Masll, paths: list[Path], figures: Mapping[Path, Path] = MappingProxyType({})
+    models: Masll | Sequence[Masll],
+    paths: list[Path],
+    figures: Mapping[Path, Path] = MappingProxyType({}),
+    *,
+    tta: bool = False,
 ) -> list[dict[str, Any]]:
     """Predict some image files at once.
 
     Args:
-        figures: where to draw what the network looked at, by image file (see `figure_paths`).
+        models: one, or several whose mean probability is taken.
+        figures: where to draw what the one network looked at, by image file (see `figure_paths`).
+        tta: see `masll.ensemble.ask`.
 
     Returns:
         A row for each file that could be read: image, probability, and x0, y0, x1, y1 as shares of
-        the image (None without SLL). The others are named on stderr.
+        the image (None without SLL, and of several models). The others are named on stderr.
     """
+    models = [models] if isinstance(models, Masll) else models
     readable, images = [], []
     for path in paths:
         try:
@@ -105,31 +162,56 @@ def predict_files(
             print(f"error: {error}", file=sys.stderr)
     if not images:
         return []
-    device = next(model.parameters()).device
-    out = model(as_input(images, model.inputs).to(device))
-    probabilities = out.logits.float().softmax(dim=1)[:, 1].tolist()
-    boxes = None if out.boxes is None else (out.boxes.double() / model.inputs.source_size).tolist()
     rows = []
-    for i, (path, image) in enumerate(zip(readable, images, strict=True)):
-        box = None if boxes is None else box_on_image(boxes[i], image, model.inputs.fit)
+    for path, image, answer in zip(readable, images, ask(models, images, tta=tta), strict=True):
+        fit = models[0].inputs.fit
+        box = None if answer.box is None else box_on_image(answer.box, image, fit)
         corners = dict(zip(_COLUMNS[2:], box or 4 * (None,), strict=True))
-        rows.append({"image": str(path), "probability": probabilities[i], **corners})
+        rows.append({"image": str(path), "probability": answer.probability, **corners})
         if path in figures:
-            maps = out.activation_map
-            activation = None if maps is None else maps[i].float().cpu().numpy()
-            shown, box = image, None if boxes is None else boxes[i]
-            if model.inputs.fit != "squash":
-                shown = to_square(image, max(image.size), model.inputs.fit)
+            config = models[0].config
             view = draw_view(
-                shown,
-                probabilities[i],
-                box,
-                activation,
-                model.config.threshold_scale,
-                largest_component=model.config.largest_component,
+                image if fit == "squash" else to_square(image, max(image.size), fit),
+                answer.probability,
+                answer.box,
+                answer.activation,
+                config.threshold_scale,
+                largest_component=config.largest_component,
             )
             _save(view, figures[path])
     return rows
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise `InputError` for options that contradict each other, or cannot be met."""
+    if not 1 <= options.batch_size <= MOST_COUNT:
+        raise InputError(f"--batch-size must be from 1 to {MOST_COUNT}, got {options.batch_size}")
+    if len(set(options.model)) < len(options.model):
+        raise InputError("--model names a folder twice; name each once")
+    if options.figure is not None:
+        any_path(options.figure).check_writable("--figure")
+        if len(options.model) > 1:
+            raise InputError("--figure shows what one model looked at; name one --model")
+
+
+def _threshold(text: str | None, folders: Sequence[str], *, tta: bool) -> float | None:
+    """The probability from which melanoma is called; None where nobody asks."""
+    if text is None:
+        return None
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    named = re.fullmatch(r"spe-([1-9][0-9]?)", text)
+    if named is None:
+        raise InputError(
+            f"--threshold must be a probability from 0 to 1, or spe-1 to spe-99, got '{text}'"
+        )
+    if tta:
+        raise InputError(
+            f"--threshold {text} is of predictions without --tta; give a probability, or leave "
+            "--tta out"
+        )
+    return threshold_of(folders, int(named[1]) / 100)
 
 
 def figure_paths(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
@@ -150,16 +232,18 @@ def _save(view: Image.Image, path: Path) -> None:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _formatted(rows: list[dict[str, Any]], style: str) -> str:
+def _formatted(rows: list[dict[str, Any]], style: str, *, decided: bool) -> str:
     if style == "json":
         return json.dumps(rows, indent=2) + "\n"
     if style == "csv":
-        return csv_lines(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows))
+        columns = (*_COLUMNS, _CALLED) if decided else _COLUMNS
+        return csv_lines(columns, ([row[name] for name in columns] for row in rows))
     lines = []
     for row in rows:
         corners = [row[name] for name in _COLUMNS[2:]]
         box = "" if None in corners else "  box " + " ".join(f"{share:.3f}" for share in corners)
-        lines.append(f"{row['probability']:.3f}{box}  {row['image']}\n")
+        called = f"  {'melanoma' if row[_CALLED] else '-':<8}" if decided else ""
+        lines.append(f"{row['probability']:.3f}{called}{box}  {row['image']}\n")
     return "".join(lines)
 
 

@@ -23,6 +23,7 @@ from masll.model import find_weights, save_model
 from masll.parts import load_part
 from masll.results import UNDEFINED, EpochResult
 from masll.states import load_state, save_state
+from masll.thresholds import save_validation
 from masll.training import Trainer
 
 _EPILOG = """\
@@ -137,6 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     trainer.restore_best()
     save_model(trainer.model, folder)
+    if trainer.best_validation is not None:
+        save_validation(trainer.best_validation, folder)
     state_file.unlink(missing_ok=True)  # it has served
     print(
         f"epoch {trainer.best.epoch} was the best, validation AUC {trainer.best.val_auc:.3f}; "

@@ -19,6 +19,7 @@ from masll.devices import find_gpu
 from masll.evaluation import model_cost
 from masll.model import save_model
 from masll.results import EpochResult, ModelCost, Predictions
+from masll.thresholds import save_validation
 from masll.training import Trainer, TrainingRun
 from tuning.checkpoints import Checkpoint, CheckpointWriter, load_checkpoint
 from tuning.images import StudyImages
@@ -144,6 +145,8 @@ class TrialRun:
         trial = self.trial
         folder = self.job.folder.model(trial.arm, trial.seed, trial.confirmation)
         save_model(self.training.model, folder)
+        if self.training.best_validation is not None:
+            save_validation(self.training.best_validation, folder)
         return predictions
 
     def _training_run(self, device: torch.device) -> TrainingRun:

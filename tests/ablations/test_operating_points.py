@@ -15,12 +15,12 @@ from ablations.operating_points import (
     SPECIFICITIES,
     operating_points,
     predictive_values,
-    threshold_at,
 )
 from ablations.published import cells, table_1, table_2
 from ablations.reliability import reliability
 from ablations.rows import read_study
 from ablations.tables import ablation_table
+from masll.metrics import threshold_at
 
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 
