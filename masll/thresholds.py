@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from masll.common.errors import InputError
+from masll.common.escaping import csv_lines
 from masll.common.storage import AnyPath, any_path
 from masll.metrics import threshold_at
 from masll.results import Predictions
@@ -24,14 +25,9 @@ _COLUMNS = ("image_id", "label", "score")
 
 def save_validation(predictions: Predictions, folder: str | Path | AnyPath) -> None:
     """Write what a model says of the validation images, of its best epoch, into its folder."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    rows = zip(
-        predictions.ids, predictions.labels.tolist(), predictions.scores.tolist(), strict=True
-    )
-    writer.writerows(rows)
-    (any_path(folder) / _FILE).write_whole(text.getvalue())
+    labels, scores = predictions.labels.tolist(), predictions.scores.tolist()
+    rows = zip(predictions.ids, labels, scores, strict=True)
+    (any_path(folder) / _FILE).write_whole(csv_lines(_COLUMNS, rows))
 
 
 def threshold_of(folders: Sequence[str | Path | AnyPath], specificity: float) -> float:

@@ -2,6 +2,7 @@
 
 import colorsys
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_identity_changes_nothing_at_all(lesion, severity):
 @pytest.mark.parametrize("name", CHANGING)
 def test_a_higher_severity_takes_an_image_further_from_itself(lesion, name):
     away = [distance(lesion, corrupt(lesion, name, each, "a")) for each in SEVERITIES]
-    assert 0 < away[0] and away == sorted(away) and away[-1] > 1.5 * away[0]
+    assert away[0] > 0 and away == sorted(away) and away[-1] > 1.5 * away[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +56,7 @@ def test_another_image_or_seed_has_another_drawing(lesion, name):
 def test_the_same_hairs_come_first_at_every_severity():
     white = np.full((128, 128, 3), 255, np.uint8)
     covered = [corrupt(white, "hair", each, "a").min(axis=2) < 128 for each in SEVERITIES]
-    for few, more in zip(covered, covered[1:], strict=False):
+    for few, more in itertools.pairwise(covered):
         assert (few <= more).mean() > 0.999 and few.sum() < more.sum()
 
 
@@ -91,5 +92,5 @@ def test_blur_is_as_wide_as_on_an_image_of_224_pixels_whatever_the_side():
 
 @pytest.mark.parametrize(("name", "severity"), [("hairs", 1), ("hair", 0), ("hair", 6)])
 def test_an_unknown_name_or_severity_is_refused(lesion, name, severity):
-    with pytest.raises(InputError, match="hair|severity must be from 1 to 5"):
+    with pytest.raises(InputError, match=r"hair|severity must be from 1 to 5"):
         corrupt(lesion, name, severity, "a")

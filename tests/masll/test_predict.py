@@ -1,20 +1,31 @@
 """Prediction on whatever image files people have, as a command."""
 
 import csv
+import dataclasses
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from masll import ModelConfig, build_model, load_model
+from masll.common.errors import InputError
+from masll.data.listing import image_files
 from masll.data.reading import read_rgb
 from masll.data.synthetic import synthesize
+from masll.data.turns import turned
+from masll.ensemble import ask
+from masll.metrics import threshold_at
 from masll.model import save_model
 from masll.pictures import as_input
-from masll.predict import figure_paths, predict_files
+from masll.predict import figure_paths, main, predict_files
+from masll.results import Predictions
+from masll.thresholds import save_validation, threshold_of
 from tests.support import TINY_BACKBONE, assert_one_line_error, run_masll
 
 
@@ -136,3 +147,111 @@ def test_each_image_has_a_figure_of_its_own_and_none_is_drawn_over_an_image(
 def test_a_folder_without_a_model_is_one_line(tmp_path):
     result = run_masll("masll.predict", "--model", tmp_path, "x.jpg", cache=tmp_path)
     assert_one_line_error(result, str(tmp_path), "holds no readable model")
+
+
+@pytest.fixture(scope="module")
+def second_folder(model_folder):
+    """A model that wants other images: padded, and of another size."""
+    torch.manual_seed(1)
+    config = ModelConfig("baseline", TINY_BACKBONE, pretrained=False, image_size=48)
+    model = build_model(config)
+    model.inputs = dataclasses.replace(model.inputs, source_size=80, fit="pad")
+    folder = model_folder.parent / "second"
+    save_model(model.eval(), folder)
+    return folder
+
+
+@given(st.integers(0, 7), st.integers(0, 20))
+@settings(max_examples=10)
+def test_eight_ways_of_looking_give_the_same_whichever_way_the_image_lies(model, turn, index):
+    pixels = torch.from_numpy(synthesize(index, 64).image.transpose(2, 0, 1).copy())
+    laid = turned(pixels, turn).numpy().transpose(1, 2, 0)
+    images = [Image.fromarray(each) for each in (pixels.numpy().transpose(1, 2, 0), laid)]
+    first, second = ask([model], images, tta=True)
+    assert first.probability == pytest.approx(second.probability, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def model(model_folder):
+    return load_model(model_folder)
+
+
+def test_eight_ways_of_looking_are_the_mean_over_them_with_the_box_of_the_first(model, lesion):
+    pixels = np.asarray(lesion)
+    views = [np.rot90(each, k) for each in (pixels, pixels[:, ::-1]) for k in range(4)]
+    alone = ask([model], [Image.fromarray(np.ascontiguousarray(view)) for view in views])
+    (together,) = ask([model], [lesion], tta=True)
+    mean = np.mean([answer.probability for answer in alone])
+    assert together.probability == pytest.approx(mean, abs=1e-5)
+    assert together.box == pytest.approx(alone[0].box)
+
+
+def test_several_models_give_the_mean_of_their_probabilities_and_no_box(
+    model, second_folder, lesion
+):
+    models = [model, load_model(second_folder)]
+    images = [lesion, lesion.resize((120, 60))]
+    alone = np.array([[answer.probability for answer in ask([m], images)] for m in models])
+    together = ask(models, images)
+    np.testing.assert_allclose([a.probability for a in together], alone.mean(axis=0), atol=1e-12)
+    assert all(answer.box is None for answer in together)
+
+
+def test_folders_and_tables_stand_for_their_images(tmp_path, lesion):
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        lesion.save(folder / name, "PNG")
+    (tmp_path / "more.csv").write_text("image,age\nclinic/b.png,40\nabsent.png,50\n")
+    named = [tmp_path / "more.csv", folder, folder / "notes.txt"]
+    relative = [str(path.relative_to(tmp_path)) for path in image_files(named)]
+    in_order = ["clinic/b.png", "absent.png", "clinic/a.JPG", "clinic/b.png", "clinic/notes.txt"]
+    assert relative == in_order
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty holds no image files"):
+        image_files([tmp_path / "empty"])
+
+
+def test_a_threshold_is_the_one_that_kept_a_specificity_on_the_models_own_validation_images(
+    tmp_path, model_folder, lesion, capsys
+):
+    folders = [shutil.copytree(model_folder, tmp_path / name) for name in ("one", "two")]
+    lesion.save(tmp_path / "lesion.png")
+    images = [str(tmp_path / "lesion.png")]
+    labels = np.array([0] * 10 + [1] * 10)
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(0, 1, (2, 20))
+    ids = tuple(map(str, range(20)))
+    for folder, row in zip(folders, scores, strict=True):
+        save_validation(Predictions("validation", ids, labels, row, None), folder)
+    one, two = map(str, folders)
+    assert threshold_of([one], 0.8) == threshold_at(labels, scores[0], 0.8)
+    assert threshold_of([one, two], 0.8) == threshold_at(labels, scores.mean(axis=0), 0.8)
+
+    asked = ["--model", one, "--model", two, "--format", "csv"]
+    assert main([*asked, "--threshold", "spe-80", *images]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    reached = float(row["probability"]) >= threshold_of([one, two], 0.8)
+    assert row["called"] == str(int(reached)) and row["x0"] == ""
+    for threshold, called in (("0", "1"), ("1", "0")):
+        assert main([*asked, "--threshold", threshold, *images]) == 0
+        (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        assert row["called"] == called
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threshold", "spe-90"], "has no validation.csv, as models of earlier versions"),
+        (["--threshold", "spe-90", "--tta"], "is of predictions without --tta"),
+        (["--threshold", "1.5"], "must be a probability from 0 to 1, or spe-1 to spe-99, got"),
+        (["--batch-size", "0"], "--batch-size must be from 1 to"),
+        (["--model", "MODEL"], "names a folder twice"),
+        (["--model", "SECOND", "--figure", "drawn"], "--figure shows what one model looked at"),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_line(model_folder, second_folder, words, message):
+    places = {"MODEL": str(model_folder), "SECOND": str(second_folder)}
+    words = [places.get(word, word) for word in words]
+    with pytest.raises(InputError, match=message):
+        main(["--model", str(model_folder), *words, "x.jpg"])
