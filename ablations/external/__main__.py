@@ -35,7 +35,7 @@ from masll.config import MOST_SEED
 from masll.corruptions import CORRUPTIONS, SEVERITIES
 from masll.devices import find_device
 from masll.model import load_model
-from masll.parts import Part, load_part
+from masll.parts import load_part
 from tuning.study.folder import ExternalFolder
 
 _EPILOG = """\
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     parts = [load_part(named) for named in options.variant_from]
     images = find_set(str(options.data), split=options.split, partial=options.partial)
     name = options.name or re.sub(r"[^\w.-]+", "-", images.name)
-    study, models, folder = _asked(namespace.study, options, name, parts)
+    study, models, folder = _asked(namespace.study, options, name)
     images = _without_seen(images, options, study, folder)
     asked = conditions(options.corrupt, options.severities, options.seed)
     Evaluation(
@@ -153,14 +153,14 @@ def _check_whose(named: str | None, options: ExternalOptions) -> None:
 
 
 def _asked(
-    named: str | None, options: ExternalOptions, name: str, parts: Sequence[Part]
+    named: str | None, options: ExternalOptions, name: str
 ) -> tuple[Study, list[ConfirmedModel], ExternalFolder]:
     """The models that are asked about, their study, and the folder of what they say."""
     if named is not None:
         study = read_study(named, search_predictions=False)
         return study, models_of(study), study.folder.external(name)
     out = any_path(str(options.out))
-    models = models_in(options.model, parts)
+    models = models_in(options.model)
     return study_of(models, out), models, ExternalFolder(out)
 
 

@@ -1,9 +1,9 @@
 """Which models are evaluated on an external set, and their rows."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -17,8 +17,7 @@ from masll.data.split import Split
 from masll.data.types import UNKNOWN
 from masll.evaluation import evaluate
 from masll.loading import Loader
-from masll.model import Masll, load_model
-from masll.parts import Part
+from masll.model import Masll
 from masll.results import Predictions
 from masll.variants import describe
 from tuning.study.arm import Arm, Declaration
@@ -63,7 +62,7 @@ def models_of(study: Study) -> list[ConfirmedModel]:
     ]
 
 
-def models_in(folders: Sequence[str], parts: Iterable[Part] = ()) -> list[ConfirmedModel]:
+def models_in(folders: Sequence[str]) -> list[ConfirmedModel]:
     """Models by their folders, without a study: those of one variant and backbone are one arm.
 
     Their seeds are counted from 1, in the order of the folders.
@@ -75,13 +74,17 @@ def models_in(folders: Sequence[str], parts: Iterable[Part] = ()) -> list[Confir
         raise InputError(f"--model names a folder twice in {' '.join(folders)}; name each once")
     counts: dict[Arm, int] = {}
     models = []
-    for folder in folders:
-        config = load_model(folder, parts).config
-        declared = None if config.box == "sll" else Declaration(config.box, {"box": config.box})
-        arm = Arm(config.variant, config.backbone, declared)
-        number = counts[arm] = counts.get(arm, 0) + 1
+    for folder in map(any_path, folders):
+        config = _saved(folder)
+        try:
+            box = config.get("box", "sll")
+            declared = None if box == "sll" else Declaration(box, {"box": box})
+            arm = Arm(config["variant"], config["backbone"], declared)
+            number = counts[arm] = counts.get(arm, 0) + 1
+        except (KeyError, TypeError) as error:
+            raise _no_model(folder) from error
         trial_id = Trial(arm, Stage.CONFIRM, number - 1, number, {}).trial_id
-        models.append(ConfirmedModel(_row(trial_id, arm, number), any_path(folder)))
+        models.append(ConfirmedModel(_row(trial_id, arm, number), folder))
     return models
 
 
@@ -172,15 +175,27 @@ def inputs_of(model: ConfirmedModel) -> Inputs:
     Raises:
         InputError: its folder is gone, or says nothing of them.
     """
+    config = _saved(model.folder)
     try:
-        config = json.loads((model.folder / "config.json").read_text())
         by_mask = config.get("box") == "mask"
         return Inputs(int(config["source_size"]), str(config.get("fit", "squash")), by_mask)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"no model of {model.row.trial_id} in {model.folder}: config.json cannot be read; "
-            "restore the folder"
-        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_model(model.folder) from error
+
+
+def _saved(folder: AnyPath) -> dict[str, Any]:
+    """What config.json says of a model, as it stands there; `load_model` checks it."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _no_model(folder) from error
+    if not isinstance(config, dict):
+        raise _no_model(folder)
+    return config
+
+
+def _no_model(folder: AnyPath) -> InputError:
+    return InputError(f"{folder} holds no readable model: config.json; restore it, or name another")
 
 
 def _row(trial_id: str, arm: Arm, seed: int) -> TrialRow:
