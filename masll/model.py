@@ -222,13 +222,17 @@ def save_model(model: Masll, folder: str | Path | AnyPath) -> None:
     (folder / "config.json").write_whole(json.dumps(config, indent=2) + "\n")
 
 
-def load_model(folder: str | Path | AnyPath, parts: Iterable[Part] = ()) -> Masll:
+def load_model(
+    folder: str | Path | AnyPath, parts: Iterable[Part] = (), used: Masll | None = None
+) -> Masll:
     """The network that `save_model` wrote, in evaluation mode, on the CPU.
 
     Args:
         folder: may lie on S3: `s3://bucket/study/models/...`.
         parts: users' own that may be run. A model's own copy never is: whoever sends a model would
             send code.
+        used: a network that is needed no longer; one of the same configuration gets the weights,
+            as building another takes longer than reading them.
 
     Raises:
         InputError: the folder holds no model, or one with a part that is not among `parts`.
@@ -244,7 +248,7 @@ def load_model(folder: str | Path | AnyPath, parts: Iterable[Part] = ()) -> Masl
         for kind in config.keys() & {"fusion", "localizer"}:
             config[kind] = _named_again(folder / f"{kind}.py", config[kind], parts)
         config = ModelConfig(**{**BEFORE, **config, "pretrained": False, "weights": None})
-        model = build_model(config)
+        model = used if used is not None and used.config == config else build_model(config)
         data = DataOptions(**images)
         if data.source_size is None or data.source_size < config.image_size:
             raise ValueError(f"source size {data.source_size} is below the image size")

@@ -34,7 +34,7 @@ from masll.common.terminal import Terminal
 from masll.config import MOST_SEED
 from masll.corruptions import CORRUPTIONS, SEVERITIES
 from masll.devices import find_device
-from masll.model import load_model
+from masll.model import Masll, load_model
 from masll.parts import load_part
 from tuning.study.folder import ExternalFolder
 
@@ -133,9 +133,11 @@ def main(arguments: list[str] | None = None) -> int:
     study, models, folder = _asked(namespace.study, options, name)
     images = _without_seen(images, options, study, folder)
     asked = conditions(options.corrupt, options.severities, options.seed)
-    Evaluation(
-        models, images, folder, asked, lambda model: load_model(model.folder, parts), device
-    ).run()
+
+    def load(model: ConfirmedModel, used: Masll | None) -> Masll:
+        return load_model(model.folder, parts, used)
+
+    Evaluation(models, images, folder, asked, load, device).run()
     _tell(name, study, models, folder, asked, options.format)
     return 0
 

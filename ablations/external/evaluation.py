@@ -35,7 +35,7 @@ class Evaluation:
     images: ExternalSet  # without those that are left out
     folder: ExternalFolder
     conditions: Sequence[Condition]
-    load: Callable[[ConfirmedModel], Masll]
+    load: Callable[[ConfirmedModel, Masll | None], Masll]  # see `evaluate_models`
     device: torch.device
 
     def run(self) -> None:

@@ -105,7 +105,7 @@ def missing(models: Sequence[ConfirmedModel], folder: AnyPath) -> list[Confirmed
 
 def evaluate_models(
     models: Sequence[ConfirmedModel],
-    load: Callable[[ConfirmedModel], Masll],
+    load: Callable[[ConfirmedModel, Masll | None], Masll],
     images: Split,
     folder: AnyPath,
     device: torch.device,
@@ -114,13 +114,14 @@ def evaluate_models(
     """Run models over images one after the other, and write the rows of each as it ends.
 
     Args:
-        load: the network of a model.
+        load: the network of a model, in the place of one that is needed no longer.
         images: of one size and fit, which is the networks' own.
         done: called after each model.
     """
+    network = None
     for model in models:
         # As it lay in memory when its own test images were predicted: to the last bit.
-        network = load(model).to(device).to(memory_format=torch.channels_last)
+        network = load(model, network).to(device).to(memory_format=torch.channels_last)
         loader = Loader(network.inputs, device, network.config.box)
         variant = describe(network.config.variant)
         predictions = evaluate(network, variant, loader, images).predictions
