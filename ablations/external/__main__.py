@@ -11,6 +11,7 @@ from ablations.external.images import SPLITS, ExternalSet, find_set
 from ablations.external.models import (
     ConfirmedModel,
     evaluated,
+    inputs_of,
     missing,
     models_in,
     models_of,
@@ -131,6 +132,8 @@ def main(arguments: list[str] | None = None) -> int:
     images = find_set(str(options.data), split=options.split, partial=options.partial)
     name = options.name or re.sub(r"[^\w.-]+", "-", images.name)
     study, models, folder = _asked(namespace.study, options, name)
+    for model in models:
+        inputs_of(model)  # one that is gone is found before images are compared
     images = _without_seen(images, options, study, folder)
     asked = conditions(options.corrupt, options.severities, options.seed)
 
@@ -182,7 +185,6 @@ def _without_seen(
             seen = study_options(study.spec, options.study_data)
             shown = shown_images(images, seen, study.spec, study.spec.data.left_out.keys())
         table = image_rows(images, shown, keep=keeps)
-        write_images(folder, table)
     now = image_rows(images, None)
     same = table[["image_id", "label"]].equals(now[["image_id", "label"]])
     kept_all = not table["left_out"].any()
@@ -198,6 +200,8 @@ def _without_seen(
             f"all {len(left_out)} images show what the models have seen; name other images, or say "
             "--duplicates keep"
         )
+    if not folder.images.exists():
+        write_images(folder, table)
     return dataclasses.replace(images, records=records)
 
 

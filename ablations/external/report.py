@@ -8,7 +8,7 @@ import pandas as pd
 from ablations.beside import Part, tables_beside
 from ablations.external.corrupted import Condition
 from ablations.external.recalibration import recalibration, recalibration_cells
-from ablations.external.robustness import robustness, robustness_cells, robustness_curves
+from ablations.external.robustness import robustness, robustness_cells
 from ablations.external.tables import (
     CORNERS,
     change_cells,
@@ -74,7 +74,8 @@ def write_external_report(
         texts |= {f"{part.name}.tex": latex(part.cells) for part in parts}
     written = [write_result(folder / name, text) for name, text in texts.items()]
     if "figures" in formats:
-        from ablations.figures import write_figure, write_figures  # seconds to import
+        from ablations.external.curves import robustness_curves  # seconds to import
+        from ablations.figures import write_figure, write_figures
 
         written += write_figures(found.external, table, folder, _FIGURES)
         if not lost.empty:

@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "tuning.status",
     "smoke": "tuning.smoke",
     "report": "ablations.report",
+    "external": "ablations.external.__main__",
     "train": "masll.train",
     "predict": "masll.predict",
     "audit": "masll.audit",
@@ -38,6 +39,7 @@ _WORK = {
     "tuning.search": "_train",
     "tuning.smoke": "CHECKS",
     "ablations.report": "write_report",
+    "ablations.external.__main__": "Evaluation",
     "masll.train": "Trainer",
     "masll.audit": "audit",
 }

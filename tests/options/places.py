@@ -125,6 +125,7 @@ def make_places(folder: Path, isic: Path) -> None:
     (folder / "emptydir").mkdir()
     (folder / "isic").symlink_to(isic)
     (folder / "image").symlink_to(next(isic.glob("*Validation_Data/*.jpg")))
+    (folder / "images").symlink_to(next(isic.glob("*Validation_Data")))
     shutil.copytree(ROOT / "tests" / "golden" / "finished", folder / "finished")
     model = folder / "model"
     network = ModelConfig(backbone=TINY_BACKBONE, pretrained=False, image_size=32)

@@ -1,7 +1,7 @@
 """Wrong, extreme, empty, doubled and contradictory command lines of every command.
 
-wrong.txt and sound.txt have a command line each. SEARCH, TRAIN, AUDIT, PREDICT and REPORT stand for
-a small command that is well; other words in capitals name what `places` makes.
+wrong.txt and sound.txt have a command line each. SEARCH, TRAIN, AUDIT, PREDICT, REPORT and EXTERNAL
+stand for a small command that is well; other words in capitals name what `places` makes.
 """
 
 import json
@@ -29,6 +29,8 @@ BASES: Mapping[str, str] = MappingProxyType(
         "--device cpu --out OUT",
         "PREDICT": "predict --model MODEL --device cpu",
         "REPORT": "report FINISHED --out OUT",
+        "EXTERNAL": "external --model MODEL --data IMAGES --duplicates unchecked --out OUT "
+        "--device cpu",
     }
 )
 
