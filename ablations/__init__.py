@@ -1,4 +1,4 @@
-"""Evidence: statistics, tables and reports, made from a study's Parquet rows alone."""
+"""Evidence: statistics, tables and reports, made from Parquet rows alone; external sets."""
 
 from masll.common.command import need_extra
 

@@ -48,7 +48,7 @@ def robustness_curves(table: pd.DataFrame, ablation: pd.DataFrame) -> Figure:
                         elinewidth=0.6,
                         label=name_of(arm),
                     )
-                axes.set(title=name, xlabel="severity")
+                axes.set(title=name, xlabel="severity", xticks=[0, *sorted(set(table["severity"]))])
             of_backbone[0].set_ylabel(f"AUC, {backbone}")
         panels[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     return figure
