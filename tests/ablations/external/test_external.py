@@ -68,7 +68,7 @@ def test_a_study_s_own_test_images_through_a_csv_give_its_own_tables(study, isic
 def test_a_planted_duplicate_is_named_and_left_out_by_file_and_by_what_it_shows(
     study, isic_folder, capsys
 ):
-    rows = rows_of(isic_folder, TEST)
+    rows = rows_of(isic_folder, TEST)[:5]
     seen = rows_of(isic_folder, TRAIN)[:2]
     same, turned = isic_folder / "same.jpg", isic_folder / "turned.png"
     shutil.copy(isic_folder / str(seen[0]["image"]), same)
