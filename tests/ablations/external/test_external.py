@@ -164,7 +164,7 @@ def test_models_without_a_study_stand_side_by_side(study, isic_folder, tmp_path)
         (["STUDY", "--data", "CSV", "--corrupt", "hair", "hair"], "name each once"),
         (["STUDY", "--data", "CSV", "--severities", "6"], "severities must be from 1 to 5"),
         (["STUDY", "--data", "CSV", "--split", "train"], "no images of the split 'train'"),
-        (["STUDY", "--data", "CSV", "--study-data", "CSV"], "the images that the models have seen"),
+        (["STUDY", "--data", "CSV", "--study-data", "CSV"], "with --study-data PATH, or say"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(study, isic_folder, words, message):
