@@ -34,6 +34,7 @@ from masll.common.storage import any_path
 from masll.common.terminal import Terminal
 from masll.config import MOST_SEED
 from masll.corruptions import CORRUPTIONS, SEVERITIES
+from masll.data.options import SourceOptions
 from masll.devices import find_device
 from masll.model import Masll, load_model
 from masll.parts import load_part
@@ -67,8 +68,8 @@ class ExternalOptions:
 
     data: str | None = option(
         None,
-        "the images: whatever --data of a search may be; a CSV file may lack the columns split "
-        "and label, and a folder of images has no labels; then probabilities only",
+        "the images: whatever --data of a search may be; a folder of images, or a CSV file without "
+        "the column label, has no labels; then probabilities only",
         metavar="PATH",
     )
     name: str | None = option(None, "of the set's folder (default: by --data)")
@@ -124,12 +125,14 @@ def main(arguments: list[str] | None = None) -> int:
         "study", metavar="STUDY", nargs="?", help="folder of a study, here or on s3://"
     )
     add_options(parser, ExternalOptions)
+    add_options(parser, SourceOptions, skip=("data",))
     namespace = parser.parse_args(arguments)
     options = options_from(namespace, ExternalOptions)
     _check_whose(namespace.study, options)
     device = find_device(options.device)
     parts = [load_part(named) for named in options.variant_from]
-    images = find_set(str(options.data), split=options.split, partial=options.partial)
+    source = options_from(namespace, SourceOptions)
+    images = find_set(source, split=options.split, partial=options.partial)
     name = options.name or re.sub(r"[^\w.-]+", "-", images.name)
     study, models, folder = _asked(namespace.study, options, name)
     for model in models:

@@ -14,11 +14,13 @@ from masll.common.machine import default_cache, usable_cores
 from masll.common.progress import Progress
 from masll.common.storage import any_path
 from masll.data.arrays import BLOCK, Block, SplitArrays
-from masll.data.files import is_there, label_of, read_picture, read_table
-from masll.data.listing import image_files, is_image
+from masll.data.files import read_picture
+from masll.data.layouts import published_files
+from masll.data.listing import is_image
+from masll.data.options import SourceOptions
 from masll.data.sources import find_source
 from masll.data.split import Split
-from masll.data.types import UNKNOWN, Picture, Record, is_table
+from masll.data.types import UNKNOWN, Picture, Record
 
 _SPLIT = "test"  # what an external set is to a study: images to be judged by
 SPLITS = ("all", "train", "validation", "test")
@@ -38,19 +40,22 @@ class ExternalSet:
         return all(record.label != UNKNOWN for record in self.records)
 
 
-def find_set(data: str, *, split: str = "all", partial: bool = False) -> ExternalSet:
+def find_set(asked: SourceOptions, *, split: str = "all", partial: bool = False) -> ExternalSet:
     """The images that `--data` means.
 
     Args:
-        data: what `find_source` takes; or a CSV file without the column `split`, or without
-            `label`; or a folder of image files, which then have no labels.
+        asked: what `find_source` takes; or a folder of image files, which then have no labels.
         split: of the set's own splits the one that is taken, or all.
         partial: see `find_source`.
 
     Raises:
         InputError: no such data, its content breaks the format, or the split has no images.
     """
-    whole = _plain_set(data) or _of_source(data, partial)
+    data = asked.data
+    whole = _plain_folder(data)
+    if whole is None:
+        source = find_source(data, partial=partial, rules=asked.rules)
+        whole = ExternalSet(source.name, source.records, source.read)
     records = [record for record in whole.records if split in ("all", record.split)]
     if not records:
         raise InputError(f"{data} has no images of the split '{split}'; choose another --split")
@@ -122,51 +127,19 @@ def _decode(
     return blocks
 
 
-def _of_source(data: str, partial: bool) -> ExternalSet:
-    source = find_source(data, partial=partial)
-    return ExternalSet(source.name, source.records, source.read)
-
-
-def _plain_set(data: str) -> ExternalSet | None:
-    """Images without labels or splits; None where `--data` means something else."""
-    path = Path(data)
-    if any_path(data).remote:
+def _plain_folder(data: str) -> ExternalSet | None:
+    """The image files of a folder that is no known data set; None for anything else."""
+    folder = Path(data)
+    if any_path(data).remote or not folder.is_dir():
         return None
-    if is_table(data):
-        columns = read_table(path, ("image",))[0][1].keys()
-        return None if {"label", "split"} <= columns else _of_table(path, "label" in columns)
-    if not path.is_dir() or not any(map(is_image, path.iterdir())):
+    if published_files([path.name for path in folder.iterdir()]):
         return None
-    files = {str(file.relative_to(path)): file for file in image_files([path])}
-    return _of_files(path.resolve().name, files, {}, {})
+    files = {path.name: path for path in folder.iterdir() if is_image(path)}
+    if not files:
+        return None
 
-
-def _of_table(table: Path, labelled: bool) -> ExternalSet:
-    files: dict[str, Path] = {}
-    masks: dict[str, Path] = {}
-    labels: dict[str, int] = {}
-    for where, row in read_table(table, ("image",)):
-        image_id = row["image"]
-        if image_id in files:
-            raise InputError(f"{where}: {image_id} stands twice; remove one row")
-        files[image_id] = table.parent / image_id
-        if not is_there(files[image_id]):
-            raise InputError(f"{where}: there is no {files[image_id]}; put it in place")
-        if row.get("mask"):
-            masks[image_id] = table.parent / row["mask"]
-        if labelled:
-            try:
-                labels[image_id] = label_of(row["label"], "label")
-            except ValueError as error:
-                raise InputError(f"{where}: {error}") from error
-    return _of_files(table.stem, files, masks, labels)
-
-
-def _of_files(
-    name: str, files: dict[str, Path], masks: dict[str, Path], labels: dict[str, int]
-) -> ExternalSet:
     def read(record: Record, size: int, fit: str) -> Picture:
-        return read_picture(files[record.image_id], masks.get(record.image_id), size, fit)
+        return read_picture(files[record.image_id], None, size, fit)
 
-    records = [Record(each, labels.get(each, UNKNOWN), _SPLIT) for each in files]
-    return ExternalSet(name, records, read)
+    records = [Record(name, UNKNOWN, _SPLIT) for name in sorted(files)]
+    return ExternalSet(folder.resolve().name, records, read)

@@ -1,5 +1,6 @@
 """Which images of an external set also stand among those that a study learned from."""
 
+import dataclasses
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from ablations.external.images import ExternalSet, decoded
 from masll.common.errors import InputError
 from masll.common.progress import progress_bar
 from masll.data.duplicates import SIDE, find_duplicates
-from masll.data.options import DataOptions
+from masll.data.options import DataOptions, data_options, source_options
 from masll.data.prepare import prepare
 from masll.data.split import Pixels
 from tuning.study.spec import Spec
@@ -40,7 +41,8 @@ def study_options(spec: Spec, moved_to: str | None = None) -> DataOptions:
             "nothing says which images the models have seen; name them with --study-data PATH, or "
             "say --duplicates unchecked"
         )
-    return DataOptions(data=str(data), partial=bool(spec.options.get("partial", False)))
+    asked = dataclasses.replace(source_options(spec.options), data=str(data))
+    return data_options(asked, partial=bool(spec.options.get("partial", False)))
 
 
 def shown_images(
