@@ -15,6 +15,7 @@ from ablations.external import models
 from ablations.external.__main__ import main
 from ablations.report import write_report
 from masll.common.errors import InputError
+from masll.common.storage import any_path
 from tests.ablations.external.studies import ARMS, SEEDS
 from tests.support import COUNTS
 
@@ -202,3 +203,20 @@ def test_corrupted_images_cost_each_arm_what_is_said_and_identity_costs_exactly_
     plain, whole = (lost.loc[("hair", 5, str(arm))] for arm in ARMS)
     assert plain["minus_reference"] == pytest.approx(plain["change"] - whole["change"], abs=1e-12)
     assert np.isnan(whole["minus_reference"])
+
+
+@pytest.mark.slow
+def test_a_study_on_s3_holds_its_external_sets_beside_its_rows(s3, study, isic_folder):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    s3.make_bucket("studies")
+    s3.put_folder(study, "studies/paper")
+    assert main([str(study), "--data", str(table), *UNCHECKED]) == 0
+    for _ in range(2):  # the second call finds all there
+        assert main(["s3://studies/paper", "--data", str(table), *UNCHECKED]) == 0
+    place = any_path("s3://studies/paper") / "external" / "clinic"
+    here = study / "external" / "clinic"
+    assert (place / "report" / "ablation.csv").read_text() == (
+        here / "report" / "ablation.csv"
+    ).read_text()
+    names = sorted(path.name for path in (here / "predictions").iterdir())
+    assert sorted((place / "predictions").parquet_fragments()) == names
