@@ -224,8 +224,9 @@ def _tell(
     there = [model for model in models if model not in without]
     labelled = bool(table["label"].notna().all())
     if labelled:
-        external = evaluated(study, there, folder.rows())
-        changed = {each: evaluated(study, there, folder.rows(str(each))) for each in asked}
+        ids = table.loc[~table["left_out"], "image_id"]
+        external = evaluated(study, there, folder.rows(), ids)
+        changed = {each: evaluated(study, there, folder.rows(str(each)), ids) for each in asked}
         found = Findings(name, study, external, table, changed)
         ablation, written = write_external_report(found, folder.report, formats)
         console.print(as_rich(ablation))

@@ -1,7 +1,7 @@
 """Which models are evaluated on an external set, and their rows."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from masll.model import Masll
 from masll.results import Predictions
 from masll.variants import describe
 from tuning.study.arm import Arm, Declaration
+from tuning.study.damage import DamagedTrial
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import read_rows, row_files
 from tuning.study.rows import PredictionRow, TrialRow, columns_of, prediction_table
@@ -140,7 +141,9 @@ def write_rows(path: AnyPath, row: TrialRow, predictions: Predictions) -> None:
     path.write_whole(content.getvalue().to_pybytes(), many_writers=True)
 
 
-def evaluated(study: Study, models: Sequence[ConfirmedModel], folder: AnyPath) -> Study:
+def evaluated(
+    study: Study, models: Sequence[ConfirmedModel], folder: AnyPath, image_ids: Collection[str]
+) -> Study:
     """A study with an external set in place of its test images.
 
     All tables of a study can be made of it: thresholds come from the study's own validation
@@ -149,13 +152,27 @@ def evaluated(study: Study, models: Sequence[ConfirmedModel], folder: AnyPath) -
     Args:
         models: those that have rows.
         folder: of the rows.
+        image_ids: of the images that each model has rows of.
 
     Raises:
-        InputError: a file of rows cannot be read, or is another model's.
+        InputError: a file of rows cannot be read, is another model's, or of other images.
     """
-    own = study.predictions
+    own, expected = study.predictions, pa.array(sorted(image_ids), pa.string())
+
+    def check(name: str, rows: pa.Table) -> None:
+        del name
+        if rows["image_id"].cast(pa.string()).combine_chunks().sort() != expected:
+            raise ValueError("other images than images.parquet has")
+
     files = row_files(folder)
-    rows = read_rows(folder, {each.file: files[each.file] for each in models}, PredictionRow)
+    of_models = {each.file: files[each.file] for each in models}
+    try:
+        rows = read_rows(folder, of_models, PredictionRow, check=check)
+    except DamagedTrial as error:
+        raise InputError(
+            f"{folder / error.trial_id}.parquet: {error.reason}; remove it, and the model is "
+            "evaluated again"
+        ) from error
     kept = own[own["trial_id"].isin(study.confirmed["trial_id"]) & (own["split"] == "validation")]
     external = rows.to_pandas()
     both = external if kept.empty else pd.concat([kept, external], ignore_index=True)

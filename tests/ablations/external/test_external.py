@@ -112,6 +112,15 @@ def test_models_that_have_rows_are_not_evaluated_again(study, isic_folder, monke
     assert len(evaluated) == 1
     assert_frame_equal(predictions(study, "clinic"), before)
 
+    other = pd.read_parquet(files[1])
+    other.drop(index=0).to_parquet(files[1])
+    with pytest.raises(InputError, match=r"other images than images.parquet has; remove it, and"):
+        main(command)
+    files[1].write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=rf"{files[1].name}.*; remove it, and the model is eval"):
+        main(command)
+    files[1].unlink()
+
     files[2].unlink()
     image = isic_folder / str(rows_of(isic_folder, TEST)[3]["image"])
     with Image.open(image) as opened:
