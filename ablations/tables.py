@@ -5,7 +5,6 @@ Markdown, LaTeX and the terminal alike; CSV keeps full precision.
 """
 
 import math
-import textwrap
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -112,11 +111,6 @@ def panels(table: pd.DataFrame) -> list[list[Cells]]:
         *([_results(row, figures) for row in rows] for figures in _SCREENS),
         *([part(row) for row in rows] for part in (_evidence, _setting, _cost)),
     ]
-
-
-def as_rich(table: pd.DataFrame) -> Table:
-    """The table for people, on a terminal."""
-    return stacked_panels(panels(table))
 
 
 def stacked_panels(parts: list[list[Cells]]) -> Table:
@@ -243,5 +237,5 @@ def _panel(rows: list[Cells]) -> Table:
     for row in rows:
         arm, *others = (cell.replace(" (", "\n").removesuffix(")") for cell in row.values())
         name, backbone = name_of(arm), backbone_of(arm)
-        shown.add_row("\n".join([f"{name}/", *textwrap.wrap(backbone, 18)]), *others)
+        shown.add_row(f"{name}/\n{backbone}", *others)
     return shown
