@@ -94,7 +94,7 @@ def train_one(
     trainer.restore_best()
     save_model(trainer.model, folder)
     if trainer.best_validation is not None:
-        save_validation(folder, trainer.best_validation)
+        save_validation(trainer.best_validation, folder)
     (folder / STATE).unlink(missing_ok=True)  # it has served
     print(
         f"epoch {trainer.best.epoch} was the best, validation AUC {trainer.best.val_auc:.3f}; "
