@@ -28,7 +28,7 @@ class RunOptions(DataOptions):
 
     out: str | None = option(
         None,
-        "needed: folder for the model of the best epoch and epochs.csv",
+        "folder for the model of the best epoch and epochs.csv (required)",
         metavar="DIR",
     )
     device: str = option("auto", "auto (the first GPU, or the CPU), cpu, cuda, cuda:1, ...")
