@@ -113,6 +113,11 @@ def panels(table: pd.DataFrame) -> list[list[Cells]]:
     ]
 
 
+def as_rich(table: pd.DataFrame) -> Table:
+    """The table for people, on a terminal."""
+    return stacked_panels(panels(table))
+
+
 def stacked_panels(parts: list[list[Cells]]) -> Table:
     """Parts of a table one over the other, as 80 columns hold not all."""
     stacked = Table.grid()
