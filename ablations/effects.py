@@ -6,6 +6,7 @@ are secondary.
 """
 
 import math
+from enum import StrEnum
 from typing import NamedTuple
 
 import pandas as pd
@@ -106,20 +107,43 @@ class Finding(NamedTuple):
     detectable: float  # see `effects`
 
 
+class Outcome(StrEnum):
+    """What the test of a part decides, in the word of a line."""
+
+    ADDS = "adds"
+    COSTS = "costs"
+    NO_DIFFERENCE = "no difference"  # beyond the margin of equivalence
+    NOT_SHOWN = "not shown"  # neither to help nor to harm
+    THE_SAME = "the same"  # every score
+    NO_TEST = "no test"
+
+
+def decide(finding: Finding) -> Outcome:
+    """What a part does, by its test at the level of its family, then by that of equivalence."""
+    if finding.value == finding.low == finding.high == 0:
+        return Outcome.THE_SAME
+    if math.isnan(finding.p_adjusted):
+        return Outcome.NO_TEST
+    if finding.p_adjusted < ALPHA:
+        return Outcome.ADDS if finding.value > 0 else Outcome.COSTS
+    return Outcome.NO_DIFFERENCE if finding.p_equivalence < ALPHA else Outcome.NOT_SHOWN
+
+
 def statement(part: str, finding: Finding, margin: float) -> str:
-    """One line on a part, whose decision is that of its test."""
+    """One sentence on a part, whose decision is that of its test."""
     value, low, high, p_adjusted, p_equivalence, detectable = finding
     shown = f"{value:+.3f} AUC [{low:.3f}, {high:.3f}]"
-    if value == low == high == 0:
-        return f"{part} makes no difference: every score is the same"
-    if math.isnan(p_adjusted):
-        return f"{part}: {value:+.3f} AUC, no test is possible"
-    if p_adjusted < ALPHA:
-        return f"{part} {'adds' if value > 0 else 'costs'} {shown}, {p_text(p_adjusted, 'p')}"
-    if p_equivalence < ALPHA:
-        return f"{part} makes no difference beyond ±{margin:g} AUC: {shown}, " + p_text(
-            p_equivalence, "p of equivalence"
-        )
+    match decide(finding):
+        case Outcome.THE_SAME:
+            return f"{part} makes no difference: every score is the same"
+        case Outcome.NO_TEST:
+            return f"{part}: {value:+.3f} AUC, no test is possible"
+        case Outcome.ADDS | Outcome.COSTS as outcome:
+            return f"{part} {outcome} {shown}, {p_text(p_adjusted, 'p')}"
+        case Outcome.NO_DIFFERENCE:
+            return f"{part} makes no difference beyond ±{margin:g} AUC: {shown}, " + p_text(
+                p_equivalence, "p of equivalence"
+            )
     most = f"adds at most {max(high, 0):.3f}, costs at most {max(-low, 0):.3f}"
     found = f"a true {detectable:.3f} is" if detectable < 1 else "no difference would be"
     return (

@@ -34,6 +34,18 @@ def remarks(study: Study) -> list[str]:
     ]
 
 
+def cautions(study: Study) -> list[str]:
+    """Of the remarks, those without which a table would be read wrongly."""
+    return [
+        *_no_test(study),
+        *([] if study.test_predictions.empty else _leaks(study)),
+        *reopened(study),
+        *_missing(study),
+        *_flawed(study),
+        *mismatches(study),
+    ]
+
+
 def mismatches(study: Study) -> list[str]:
     """Confirmed trials whose test_auc is not the area that their prediction rows give."""
     both = study.confirmed.merge(seed_scores(study)[["trial_id", "auc"]], on="trial_id")
@@ -47,10 +59,26 @@ def mismatches(study: Study) -> list[str]:
     ]
 
 
-def _legend(study: Study) -> list[str]:
+def _no_test(study: Study) -> list[str]:
+    """Why tests are missing, or say less than they seem to."""
     test = study.test_predictions
     if test.empty:
         return ["No confirmed model yet, so the test set has not been opened."]
+    lines = []
+    if seed_scores(study).groupby("arm").size().max() == 1:
+        lines.append(
+            "One seed each: intervals and tests are over images, and say nothing of what "
+            "another seed would give."
+        )
+    if test["label"].nunique() == 1:
+        lines.append("One class only: AUC, SEN at SPE, and SEN or SPE of the other are undefined.")
+    return lines
+
+
+def _legend(study: Study) -> list[str]:
+    test = study.test_predictions
+    if test.empty:
+        return _no_test(study)
     images = test.drop_duplicates("image_id")
     seeds = seed_scores(study).groupby("arm").size()
     fewest, most = seeds.min(), seeds.max()
@@ -71,14 +99,7 @@ def _legend(study: Study) -> list[str]:
         "from: the true difference that such a test finds four times in five, at the level of "
         "Holm's first step.",
     ]
-    if seeds.max() == 1:
-        legend.append(
-            "One seed each: intervals and tests are over images, and say nothing of what "
-            "another seed would give."
-        )
-    if images["label"].nunique() == 1:
-        legend.append("One class only: AUC, SEN at SPE, and SEN or SPE of the other are undefined.")
-    return legend
+    return [*legend, *_no_test(study)]
 
 
 def _conditions(study: Study) -> list[str]:

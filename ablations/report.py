@@ -5,6 +5,7 @@ With more than one study, their arms side by side.
 
 import argparse
 import contextlib
+import functools
 import importlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 
 from ablations.beside import Part, tables_beside
+from ablations.brief import brief
 from ablations.comparison import (
     between_cells,
     between_studies,
@@ -29,7 +31,6 @@ from ablations.tables import (
     ablation_table,
     as_latex,
     as_markdown,
-    as_rich,
     stacked_panels,
 )
 from ablations.tripod import HEADING, tripod
@@ -120,20 +121,16 @@ def write_report(
 
 
 def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part], margin: float) -> str:
-    lines = bullets(verdict(study, table, margin))
-    parts = ["# Ablation", lines, as_markdown(table).rstrip(), *remarks(study)]
+    parts = ["# Ablation", brief(study, table, margin).as_markdown()]
+    parts += ["## In words", bullets(verdict(study, table, margin))]
+    parts += ["## All figures", as_markdown(table).rstrip(), *remarks(study)]
     parts += [part.as_markdown() for part in beside]
     return "\n\n".join(parts) + "\n"
 
 
 def print_report(study: Study, console: Terminal, margin: float = MARGIN) -> None:
-    """The table and what belongs to it, on a terminal."""
-    table = ablation_table(study, margin)
-    console.print(as_rich(table))
-    for line in verdict(study, table, margin):
-        console.print(line)
-    for remark in remarks(study):
-        console.print(remark)
+    """The report in brief, on a terminal: what helped, line by line; then one line an arm."""
+    brief(study, ablation_table(study, margin), margin).show(console)
 
 
 def write_comparison(
@@ -224,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
         print_report(studies[0], console, options.margin)
     if written:
         wrote = f"wrote to {written[0].parent}: " + ", ".join(path.name for path in written)
-        console.print(wrote, soft_wrap=True)
+        console.tell(wrote)
     return 0
 
 
@@ -253,5 +250,7 @@ def _share(text: str) -> float:
     raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got '{text}'")
 
 
+command = functools.partial(run, main)  # of the console script
+
 if __name__ == "__main__":
-    run(main)
+    command()

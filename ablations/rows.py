@@ -13,6 +13,7 @@ from masll.common.storage import AnyPath, any_path
 from masll.variants import known_variants
 from tuning.study.arm import Arm, Declaration
 from tuning.study.folder import StudyFolder
+from tuning.study.known import others_than
 from tuning.study.openings import check_openings
 from tuning.study.reader import read_ended
 from tuning.study.spec import Spec, read_spec
@@ -116,7 +117,9 @@ def read_study(path: str | AnyPath, *, search_predictions: bool = True) -> Study
     folder = StudyFolder(any_path(path))
     folder.path.check_reachable()
     if not folder.path.is_dir():
-        raise InputError(f"no study folder '{folder}'; name one that tuning.search has made")
+        raise InputError(
+            f"no study folder '{folder}'; name one that tuning.search has made{others_than(folder)}"
+        )
     spec = read_spec(folder) if folder.spec.exists() else Spec()
     check_openings(folder)
     ended = read_ended(folder, spec, stage=None if search_predictions else Stage.CONFIRM)

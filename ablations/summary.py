@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
 
 from ablations.beside import tables_beside
+from ablations.brief import brief
 from ablations.differences import MARGIN
 from ablations.figures import NEEDS, draw
 from ablations.formats import bullets, markdown, write_result
@@ -77,7 +78,12 @@ class Summary:
         self.study = read_study(path, search_predictions=False)
         self.table = ablation_table(self.study, margin)
 
+    def brief(self) -> "Markdown":
+        """What helped and what did not, one line a question, one line an arm."""
+        return _markdown(brief(self.study, self.table, self.margin).as_markdown())
+
     def verdict(self) -> "Markdown":
+        """The same in sentences."""
         return _markdown(bullets(verdict(self.study, self.table, self.margin)))
 
     def ablation(self) -> "Markdown":

@@ -5,7 +5,6 @@ Markdown, LaTeX and the terminal alike; CSV keeps full precision.
 """
 
 import math
-import textwrap
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -243,5 +242,5 @@ def _panel(rows: list[Cells]) -> Table:
     for row in rows:
         arm, *others = (cell.replace(" (", "\n").removesuffix(")") for cell in row.values())
         name, backbone = name_of(arm), backbone_of(arm)
-        shown.add_row("\n".join([f"{name}/", *textwrap.wrap(backbone, 18)]), *others)
+        shown.add_row(f"{name}/\n{backbone}", *others)
     return shown

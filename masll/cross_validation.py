@@ -5,6 +5,7 @@ epoch with the highest mean is chosen.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from masll.config import ModelConfig, TrainConfig
 from masll.data.split import Split
 from masll.results import EpochResult, Predictions
-from masll.training import BestEpoch, Trainer, TrainingRun
+from masll.training import BestEpoch, OnStep, Trainer, TrainingRun, ignore
 
 
 class CrossValidator(TrainingRun):
@@ -62,15 +63,20 @@ class CrossValidator(TrainingRun):
         """Training images of all folds together."""
         return sum(trainer.images_per_epoch for trainer in self._trainers)
 
-    def run_epoch(self) -> EpochResult:
+    def run_epoch(self, on_step: OnStep = ignore) -> EpochResult:
         """Train every fold for one epoch; means over folds, and seconds of all together."""
-        results = [trainer.run_epoch() for trainer in self._trainers]
+        results = []
+        for fold, trainer in enumerate(self._trainers):
+            results.append(trainer.run_epoch(functools.partial(self._tell, on_step, fold)))
         self.epoch += 1
         self.diverged = any(trainer.diverged for trainer in self._trainers)
         result = mean_result(results)
         if not self.diverged and self.best_epoch.beaten_by(result):
             self.best_epoch = BestEpoch(result, self._out_of_fold())
         return result
+
+    def _tell(self, on_step: OnStep, fold: int, share: float) -> None:
+        on_step((fold + share) / len(self._trainers))
 
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingRun.state_dict`."""

@@ -72,8 +72,8 @@ def draw_view(
         )
         panels = [
             (f"melanoma {probability:.3f}", outlined),
-            ("activation map", _overlay(square, heat)),
-            (f"mask, scale {threshold_scale:g}", _overlay(square, mask.astype(np.float32))),
+            ("activation map", _tinted(square, heat)),
+            (f"mask, scale {threshold_scale:g}", _spotlit(square, mask.astype(np.float32))),
             ("crop", crop.resize((side, side), Image.Resampling.BICUBIC)),
         ]
     caption = max(16, side // 12)
@@ -86,8 +86,19 @@ def draw_view(
     return sheet
 
 
-def _overlay(square: Image.Image, values: npt.NDArray[np.float32]) -> Image.Image:
-    """Cells of a map in [0, 1] laid over an image, each cell a square of one shade."""
-    cells = Image.fromarray((values * 200).astype(np.uint8))
-    opacity = cells.resize(square.size, Image.Resampling.NEAREST)
+def _tinted(square: Image.Image, values: npt.NDArray[np.float32]) -> Image.Image:
+    """A map in [0, 1] as a tint through which the lesion is seen, at most half of the colour."""
+    opacity = _cells(0.5 * values, square.size)
     return Image.composite(Image.new("RGB", square.size, _LINE), square, opacity)
+
+
+def _spotlit(square: Image.Image, mask: npt.NDArray[np.float32]) -> Image.Image:
+    """What lies in a mask of 0 and 1 as it is, all else darkened."""
+    darkened = Image.blend(Image.new("RGB", square.size), square, 0.35)
+    return Image.composite(square, darkened, _cells(mask, square.size))
+
+
+def _cells(values: npt.NDArray[np.float32], size: tuple[int, int]) -> Image.Image:
+    """Cells of a map in [0, 1], each a square of one shade."""
+    cells = Image.fromarray(np.round(values * 255).astype(np.uint8))
+    return cells.resize(size, Image.Resampling.NEAREST)

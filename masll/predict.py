@@ -238,13 +238,14 @@ def _formatted(rows: list[dict[str, Any]], style: str, *, decided: bool) -> str:
     if style == "csv":
         columns = (*_COLUMNS, _CALLED) if decided else _COLUMNS
         return csv_lines(columns, ([row[name] for name in columns] for row in rows))
-    lines = []
+    boxed = [name for name in _COLUMNS[2:] if any(row[name] is not None for row in rows)]
+    called = [f"{_CALLED:<8}"] * decided
+    lines = [["melanoma", *called, *(f"{name:>5}" for name in boxed), "image"]] if rows else []
     for row in rows:
-        corners = [row[name] for name in _COLUMNS[2:]]
-        box = "" if None in corners else "  box " + " ".join(f"{share:.3f}" for share in corners)
-        called = f"  {'melanoma' if row[_CALLED] else '-':<8}" if decided else ""
-        lines.append(f"{row['probability']:.3f}{called}{box}  {row['image']}\n")
-    return "".join(lines)
+        decision = [f"{'melanoma' if row[_CALLED] else '-':<8}"] if decided else []
+        corners = [f"{row[name]:.3f}" for name in boxed]
+        lines.append([f"{row['probability']:8.3f}", *decision, *corners, row["image"]])
+    return "".join(f"{'  '.join(line)}\n" for line in lines)
 
 
 if __name__ == "__main__":

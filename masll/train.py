@@ -1,30 +1,16 @@
 """`python -m masll.train`: train one configuration, without Ray."""
 
-import csv
-import dataclasses
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from masll.backbones import feature_layout
-from masll.common.command import Parser, run
+from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
 from masll.common.storage import any_path
-from masll.config import BEFORE, MOST_THREADS, ModelConfig, TrainConfig, default_source_size
+from masll.config import MOST_THREADS, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
-from masll.devices import find_device, keep_freed_memory
-from masll.model import find_weights, save_model
 from masll.parts import load_part
-from masll.results import UNDEFINED, EpochResult
-from masll.states import load_state, save_state
-from masll.thresholds import save_validation
-from masll.training import Trainer
 
 _EPILOG = """\
 examples:
@@ -41,7 +27,9 @@ class RunOptions(DataOptions):
     """Where a run takes its images from, and where it leaves the model."""
 
     out: str | None = option(
-        None, "folder for the model of the best epoch and epochs.csv", metavar="DIR"
+        None,
+        "folder for the model of the best epoch and epochs.csv (required)",
+        metavar="DIR",
     )
     device: str = option("auto", "auto (the first GPU, or the CPU), cpu, cuda, cuda:1, ...")
     threads: int | None = option(
@@ -85,82 +73,26 @@ def main(arguments: list[str] | None = None) -> int:
         source_size = default_source_size(model_config.image_size)
     if source_size < model_config.image_size:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
+    print("importing PyTorch", flush=True)  # which takes seconds
+    from masll.backbones import feature_layout
+    from masll.devices import find_device, keep_freed_memory
+    from masll.model import find_weights
+    from masll.single_run import Question, train_one
+
     device = find_device(options.device)
     # Refused before images are prepared.
     feature_layout(model_config.backbone, model_config.image_size)
     find_weights(model_config)
     keep_freed_memory()
     if options.threads is not None:
+        import torch
+
         torch.set_num_threads(options.threads)
     store = prepare(options, source_size, for_training=True)
-    train, validation = store.split("train"), store.split("validation")
-    question = {
-        "model": model_config.as_dict(),
-        "training": dataclasses.asdict(train_config),
-        "fingerprint": store.index["fingerprint"],
-        "source_size": source_size,
-    }
-    trainer = Trainer(model_config, train_config, train, validation, device)
-    results: list[EpochResult] = []
-    if options.resume:
-        try:
-            state = load_state(any_path(state_file))
-        except Exception as error:  # a spoilt file raises many kinds
-            raise InputError(
-                f"cannot read {state_file}: {type(error).__name__}; start again in another folder"
-            ) from error
-        if _with_later_options(state["question"]) != question:
-            raise InputError(f"the run in {folder} was asked something else; repeat its options")
-        trainer.load_state_dict(state["trainer"])
-        results = [EpochResult(**row) for row in state["results"]]
-    folder.mkdir(parents=True, exist_ok=True)
-    while not trainer.done:
-        result = trainer.run_epoch()
-        results.append(result)
-        print(
-            f"epoch {result.epoch:3d} of {train_config.epochs}  loss {result.train_loss:.4f}  "
-            f"validation loss {result.val_loss:.4f}  AUC {result.val_auc:.3f}  "
-            f"{len(train) / result.seconds:.0f} images/s",
-            flush=True,
-        )
-        _write_epochs(folder / "epochs.csv", results)
-        state = {
-            "question": question,
-            "trainer": trainer.state_dict(),
-            "results": [dataclasses.asdict(each) for each in results],
-        }
-        save_state(any_path(state_file), state)
-    if trainer.best is None and not trainer.diverged:
-        raise InputError(UNDEFINED)
-    if trainer.best is None:
-        raise InputError(
-            f"training diverged in epoch {trainer.epoch}; lower --lr {train_config.lr}"
-        )
-    trainer.restore_best()
-    save_model(trainer.model, folder)
-    if trainer.best_validation is not None:
-        save_validation(trainer.best_validation, folder)
-    state_file.unlink(missing_ok=True)  # it has served
-    print(
-        f"epoch {trainer.best.epoch} was the best, validation AUC {trainer.best.val_auc:.3f}; "
-        f"its model is in {folder}"
-    )
+    question = Question(model_config, train_config, store.index["fingerprint"], source_size)
+    train_one(question, store, device, folder, resume=options.resume)
+    print(f"to use it: {command_line('masll.predict', '--model', folder)} IMAGE")
     return 0
-
-
-def _with_later_options(question: dict[str, Any]) -> dict[str, Any]:
-    """What a run was asked, with what it said by not naming options that came later."""
-    model = {**ModelConfig().as_dict(), **BEFORE, **question["model"]}
-    training = {**dataclasses.asdict(TrainConfig()), **question["training"]}
-    return {**question, "model": model, "training": training}
-
-
-def _write_epochs(path: Path, results: Sequence[EpochResult]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochResult)])
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(result) for result in results)
-    any_path(path).write_whole(text.getvalue())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -42,6 +42,13 @@ from masll.results import EpochResult, Predictions
 from masll.variants import describe
 
 _CHECKED_EVERY = 16  # steps; looking at the loss makes a GPU wait
+
+
+OnStep = Callable[[float], None]
+
+
+def ignore(share: float) -> None:
+    """Nobody wants to know how far an epoch is."""
 
 
 class TrainingRun(Protocol):
@@ -78,8 +85,12 @@ class TrainingRun(Protocol):
     def images_per_epoch(self) -> int:
         """Training images, of all networks together."""
 
-    def run_epoch(self) -> EpochResult:
-        """Train for one epoch, evaluate on the validation images, remember the best."""
+    def run_epoch(self, on_step: OnStep = ignore) -> EpochResult:
+        """Train for one epoch, evaluate on the validation images, remember the best.
+
+        Args:
+            on_step: called after each training step with the share of them that is done, 0 to 1.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on as if training had never stopped.
@@ -179,10 +190,10 @@ class Trainer(TrainingRun):
         """Training images."""
         return len(self.train)
 
-    def run_epoch(self) -> EpochResult:
-        """Train for one epoch, evaluate on the validation split, remember the best."""
+    def run_epoch(self, on_step: OnStep = ignore) -> EpochResult:
+        """See `TrainingRun.run_epoch`."""
         started = time.perf_counter()
-        train_loss, lr = self._train_one_epoch()
+        train_loss, lr = self._train_one_epoch(on_step)
         self.epoch += 1
         evaluation = self._evaluate(self.validation)
         self.last_validation = predictions = evaluation.predictions
@@ -248,7 +259,7 @@ class Trainer(TrainingRun):
         self.best_weights = state["best_weights"]
         self.best_epoch = BestEpoch.of_state(state, self.validation)
 
-    def _train_one_epoch(self) -> tuple[float, float]:
+    def _train_one_epoch(self, on_step: OnStep) -> tuple[float, float]:
         """Mean loss over the images, and the learning rate of the last step."""
         self.model.train()
         # Dropout and the like draw from the global generator, everything else from `draws`.
@@ -270,6 +281,7 @@ class Trainer(TrainingRun):
             if self._average is not None:
                 self._average.update(self.model, steps + 1)
             total += loss.detach() * len(labels)  # stays on the device: no wait inside the step
+            on_step((step + 1) / self.steps_per_epoch)
             if step % _CHECKED_EVERY == 0 and not bool(total.isfinite()):
                 break  # diverged: the rest of the epoch would be wasted
         return float(total) / len(self.train), lr

@@ -15,10 +15,11 @@ from masll.parts import Part
 from masll.variants import REFERENCE, VARIANTS, describe
 from tuning.options import CONTROLS, SearchOptions
 from tuning.recipe import PART_KINDS
-from tuning.settings import DECIDED, check_name, check_values, read_tables, typed
+from tuning.settings import DECIDED, check_name, check_values, typed
 from tuning.space import GATE_ONLY, SLL_ONLY
 from tuning.study.arm import DEFAULT, Arm, Declaration
 from tuning.study.space import Space, default_setting, of_arm
+from tuning.tables import read_tables
 
 # Gated-fusion with its box from elsewhere: what else could explain a gain of localization. `about`
 # says what the arm has more than its reference, `lacks` what it has less.

@@ -22,7 +22,7 @@ from tuning.study.rows import TrialRow
 from tuning.study.trial import Stage, Status, Trial, TrialResult
 from tuning.study.unfinished import UnfinishedTrial, UnfinishedTrials
 from tuning.study.writer import RowWriter
-from tuning.trial_report import TrialReport
+from tuning.trial_report import TrialReport, read_place
 
 _ATTEMPTS = 3  # of a trial that crashes; a machine may fail it once or twice
 
@@ -72,6 +72,8 @@ class Ledger:
     Args:
         search_ends: on the monotonic clock; no search trials are started after it.
         on_result: called for each trial that has ended, with its row in trials/.
+        on_begin: called with each trial that is handed out.
+        on_report: called with each epoch that a trial reports.
         on_slots: called with how many slots there are now, and how many there may come to be,
             whenever one of them changes.
         say: called with what went wrong and is dealt with, a line each.
@@ -89,12 +91,15 @@ class Ledger:
         slots: Slots,
         *,
         on_result: Callable[[TrialResult, TrialRow], None],
+        on_begin: Callable[[Trial], None] = lambda _: None,
+        on_report: Callable[[Trial, TrialReport], None] = lambda *_: None,
         on_slots: Callable[[int, int], None] = lambda *_: None,
         say: Callable[[str], None] = lambda _: None,
         search_ends: float = math.inf,
     ) -> None:
         self.plan, self.writer, self.slots = plan, writer, slots
         self.on_result, self.on_slots, self.say = on_result, on_slots, say
+        self.on_begin, self.on_report = on_begin, on_report
         self.search_ends = search_ends
         self.unfinished = UnfinishedTrials(writer.folder)
         self._interrupted = {
@@ -134,6 +139,7 @@ class Ledger:
         if not self._writes(lambda: self._write_begun(unfinished)):
             return None
         self._running[name] = entry
+        self.on_begin(trial)
         return Assignment(trial, self.slots.gpus, frozenset(self.places.left_out))
 
     def _write_begun(self, unfinished: UnfinishedTrial) -> None:
@@ -189,6 +195,7 @@ class Ledger:
         if self.places.works(str(report.node)):
             self.say(f"{report.node} works, and gets trials again")
         self._busy[name] = report.seconds - report.earlier_seconds
+        self.on_report(entry.unfinished.trial, report)
         unfinished = entry.unfinished
         curve = {epoch.epoch: epoch.val_auc for epoch in report.epochs}
         stop = self.plan.arms[unfinished.trial.arm].report(unfinished.trial, curve)
@@ -246,9 +253,11 @@ class Ledger:
     def _is_charged(self, name: str, entry: _Entry, reason: str) -> bool:
         """Whether a crash before a first epoch is the trial's; or its place is left out."""
         trial_id = entry.unfinished.trial.trial_id
-        place = self._place(trial_id)
+        place = read_place(self.writer.folder, trial_id)
         others = (o for n, o in self._running.items() if n != name and not o.has_worked)
-        elsewhere = [self._place(other.unfinished.trial.trial_id) for other in others]
+        elsewhere = [
+            read_place(self.writer.folder, other.unfinished.trial.trial_id) for other in others
+        ]
         judgement = self.places.crashed(place, trial_id, elsewhere)
         if judgement.left_out:
             self.say(
@@ -260,13 +269,6 @@ class Ledger:
         if judgement.hopeless and entry.unfinished.crashes + 1 >= _ATTEMPTS:
             self.hopeless = reason
         return judgement.charged
-
-    def _place(self, trial_id: str) -> str | None:
-        """Where a trial runs, as its worker wrote when it began; None if it did not come to it."""
-        try:
-            return self.writer.folder.place(trial_id).read_text()
-        except OSError:
-            return None
 
     def finish(self, name: str, error: str | None = None) -> None:
         """Write the rows of a trial that has ended, then tell the plan."""

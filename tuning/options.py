@@ -27,7 +27,7 @@ from tuning.selection import JUDGES, Selection
 from tuning.settings import parse_settings
 
 # What each preset costs and what to expect of it:
-# demo:   4 to 14 minutes on two cores, on drawn lesions of which a local branch sees more.
+# demo:   3 to 14 minutes on two cores, on drawn lesions of which a local branch sees more.
 # laptop: see docs/laptop.md for what it takes, gives, and was chosen by. Not the paper's recipe.
 # paper:  the setting of the paper. On ISIC 2017 some 400 trials of up to 100 epochs: days on eight
 #        GPUs (not measured here). Published: AUC 0.845 for DenseNet121 alone, 0.878 for MASLL.
@@ -68,6 +68,7 @@ SAMPLERS = ("tpe", "random", "gp")
 SCHEDULERS = ("asha", "none")
 CONTROLS = tuple(box for box in BOXES if box != "sll")
 VALIDATIONS = ("official", "fold", "cv5")
+_NAME = re.compile(r"\w[\w .+-]*")
 _MOST_SECONDS = 3650 * 86400
 
 
@@ -91,6 +92,12 @@ class SearchOptions(DataOptions):
         "folder of the study, here or s3://bucket/study (default: a new one in studies/)",
         metavar="DIR",
     )
+    name: str | None = option(
+        None,
+        "what the study is called, in its folder (default: the time, then the name), in lists and "
+        "reports",
+    )
+    note: str | None = option(None, "a sentence about the study, for lists and reports")
     preset: str = option("demo", "fills in what is not given", choices=tuple(PRESETS))
     variants: tuple[str, ...] = option(VARIANTS, "variants to compare")
     backbones: tuple[str, ...] = _by_preset("timm networks to compare them on", "backbones", "NAME")
@@ -214,6 +221,11 @@ class SearchOptions(DataOptions):
             raise InputError(
                 f"--address {self.address} is one of Ray's client; run the search on "
                 "a node of the cluster, with --address auto"
+            )
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise InputError(
+                f"--name '{self.name}': a name has letters, digits, spaces and ._+-, and begins "
+                "with a letter or digit"
             )
         parse_time(self.time_budget)
         parse_share(self.gpus_per_trial)

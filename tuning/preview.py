@@ -4,22 +4,22 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
-
 from masll.common.errors import InputError
-from masll.common.terminal import Terminal
+from masll.common.terminal import Terminal, fitting_table
+from masll.common.times import duration
 from masll.data.store import ImageStore
 from masll.model import find_weights
 from masll.variants import PLAIN
-from tuning.display import counts, duration
+from tuning.display import counts
 from tuning.estimate import epoch_seconds, study_seconds
 from tuning.images import StudyImages
 from tuning.options import SearchOptions
 from tuning.plan import StudyPlan
 from tuning.slots import Slots, find_slots, this_machine
-from tuning.study.arm import Arm
+from tuning.study.arm import Arm, short_names
 from tuning.study.trial import Stage
+
+_SEARCHED = "searched (first)"
 
 
 def print_plan(
@@ -31,16 +31,7 @@ def print_plan(
 ) -> None:
     """What a study would do, and how long it would take where that can be measured here."""
     slots, here = _slots(options)
-    table = Table(
-        Column("arm", overflow="fold"),
-        Column("search", no_wrap=True),
-        Column("confirm", no_wrap=True),
-        Column("an epoch", no_wrap=True),
-        "searched (first trial)",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    measured = {}
+    measured, rows, names = {}, [], short_names(plan.arms)
     for arm in plan.arms.values():
         if here:
             measured[arm.arm] = epoch_seconds(arm.arm, options, slots.cpus, store, images)
@@ -49,15 +40,25 @@ def print_plan(
             for p in arm.space
         )
         seconds = duration(measured[arm.arm][Stage.SEARCH]) if here else "?"
-        table.add_row(str(arm.arm), str(arm.trials), str(arm.seeds), seconds, searched)
-    console.print(f"{counts(plan)}, at most {options.epochs} epochs each; {slots}", soft_wrap=True)
+        rows.append(
+            {
+                "arm": names[arm.arm],
+                "search": str(arm.trials),
+                "confirm": str(arm.seeds),
+                "an epoch": seconds,
+                _SEARCHED: searched,
+            }
+        )
+    console.tell(f"{counts(plan)}, at most {options.epochs} epochs each; {slots}")
     console.print(f"each trial: {_alike(plan, options)}")
-    console.print(table)
+    console.print()
+    console.print(fitting_table(console, rows, prose=(_SEARCHED,)))
+    console.print()
     if images.left_out:
         console.print(f"{len(images.left_out)} images left out: the same lesion comes again later")
     for line in missing_weights(options):
-        console.print(line, soft_wrap=True)
-    console.print(_time(plan, options, slots, measured), soft_wrap=True)
+        console.tell(line)
+    console.tell(_time(plan, options, slots, measured))
 
 
 def _alike(plan: StudyPlan, options: SearchOptions) -> str:

@@ -1,24 +1,24 @@
 """`python -m tuning.search`: search every arm, confirm its best over seeds, print the ablation."""
 
-import argparse
 import contextlib
 import dataclasses
 import datetime
+import functools
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from masll.common.command import Parser, command_line, run
+from masll.common.command import command_line, run
 from masll.common.errors import InputError
 from masll.common.escaping import for_terminal
-from masll.common.options import add_options
 from masll.common.storage import any_path
 from masll.common.terminal import Terminal
+from masll.common.times import duration
 from masll.data.prepare import prepare
 from masll.data.store import ImageStore
-from masll.data.synthetic_source import WORDS as SYNTHETIC
 from tuning.checks import (
     check_machine,
     check_masks,
@@ -32,7 +32,7 @@ from tuning.checks import (
 )
 from tuning.dashboard import dashboard_file
 from tuning.declarations import declared_arms
-from tuning.display import StudyDisplay, counts, duration
+from tuning.display import StudyDisplay, counts
 from tuning.images import StudyImages, choose_images, read_images, write_folds
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions, parse_time, resolve
@@ -40,9 +40,12 @@ from tuning.plan import StudyPlan
 from tuning.quiet import quiet_optuna
 from tuning.ray_switches import set_switches
 from tuning.restore import forget_ended, load_plan
+from tuning.search_command import parse
 from tuning.space import load_space
 from tuning.specification import make_spec, resumed_options, with_run
+from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
+from tuning.study.known import USUAL
 from tuning.study.lock import hold
 from tuning.study.rows import TrialRow
 from tuning.study.set_aside import set_damaged_aside
@@ -50,28 +53,9 @@ from tuning.study.spec import Spec, read_spec
 from tuning.study.trial import Stage, Status, TrialResult
 from tuning.study.writer import RowWriter
 
-_DESCRIPTION = """\
-Search hyperparameters with the same budget for every arm (a variant on a backbone), retrain each
-arm's best over several seeds, open the test set once, and print the ablation table."""
-
-_EPILOG = """\
-examples:
-  python -m tuning.search
-      the demo preset on synthetic lesions: five arms in a few minutes on a laptop
-  python -m tuning.search --data ISIC2017 --backbones efficientnet_lite0 --image-size 96 \\
-      --trials 3 --epochs 2 --seeds 2
-      a first look at real images
-  python -m tuning.search --data ISIC2017 --preset paper --num-gpus 8 --study studies/paper
-      the paper's setting on a server
-  python -m tuning.search --study studies/paper --resume
-      go on with a study that was stopped; python -m tuning.status studies/paper looks on
-
-exit status: 0 all done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-C
-"""
-
 
 def main(arguments: list[str] | None = None) -> int:
-    chosen = _parse(arguments)
+    chosen = parse(arguments)
     quiet_optuna()
     resume, dry_run = chosen.pop("resume", False), chosen.pop("dry_run", False)
     of_resume = {name: chosen.pop(name, False) for name in ("confirm_again", "retry_failed")}
@@ -84,12 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"{flag} needs --resume and --study DIR, the study to go on with")
     if resume and "study" not in chosen:
         raise InputError("--resume needs --study DIR, the study to go on with")
-    if resume:
-        question = _resumed_question(chosen, here=not dry_run, damaged=set_aside)
-    else:
-        question = _new_question(chosen, here=not dry_run)
-    options = question.options
     console = Terminal()
+    if resume:
+        question = _resumed_question(chosen, console, here=not dry_run, damaged=set_aside)
+    else:
+        question = _new_question(chosen, console, here=not dry_run)
+    options = question.options
     if dry_run:
         from tuning.preview import print_plan  # imports PyTorch
 
@@ -151,25 +135,23 @@ class _Question:
         )
 
 
-def _new_question(chosen: dict[str, Any], *, here: bool) -> _Question:
+def _new_question(chosen: dict[str, Any], console: Terminal, *, here: bool) -> _Question:
     """A new study; `here` if it is to run on this machine, or from it."""
     options = resolve(chosen)
     space = load_space(options.space, options.fixed)
     arms = declared_arms(options, space)
-    folder = _folder(options.study or f"studies/{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
+    folder = _folder(options.study or _new_folder(options.name))
     check_new(folder)
-    if here:
-        check_machine(options)
-    check_networks(options, weights=here)
-    check_parts(arms, options)
-    store = prepare(options, options.source_pixels, for_training=True)
+    store = _checked_store(options, console, here=here, arms=arms)
     check_masks(arms, store)
     images = choose_images(options)
     images.check_classes(store)
     return _Question(folder, options, make_spec(options, arms, space, store, images), store, images)
 
 
-def _resumed_question(chosen: dict[str, Any], *, here: bool, damaged: bool) -> _Question:
+def _resumed_question(
+    chosen: dict[str, Any], console: Terminal, *, here: bool, damaged: bool
+) -> _Question:
     """A study that goes on; `damaged` if some of its trials may be."""
     folder = _folder(chosen["study"])
     spec = read_spec(folder)
@@ -177,21 +159,37 @@ def _resumed_question(chosen: dict[str, Any], *, here: bool, damaged: bool) -> _
     check_resumed(folder)
     if not damaged:
         load_plan(folder, options, spec)  # images may take long to prepare
-    if here:
-        check_machine(options)
-    check_networks(options, weights=here)
-    store = prepare(options, options.source_pixels, for_training=True)
+    store = _checked_store(options, console, here=here)
     check_same_images(spec, options.data, store)
     check_same_weights(spec, options)
     check_same_parts(folder, spec, options)
     # A larger budget, where the images are now, and what an earlier version did not say.
     asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
     asked |= {"data": options.data, "weights": options.weights}
+    asked |= {"name": options.name, "note": options.note}
     asked |= dataclasses.asdict(options.selection)
     spec = dataclasses.replace(spec, options={**spec.options, **asked})
     images = read_images(folder, spec)
     images.check_classes(store)
     return _Question(folder, options, spec, store, images)
+
+
+def _checked_store(
+    options: SearchOptions, console: Terminal, *, here: bool, arms: Sequence[Arm] = ()
+) -> ImageStore:
+    """The images, once it is known that machine, networks and users' own parts are well."""
+    console.say("importing PyTorch, to check the networks")
+    if here:
+        check_machine(options)
+    check_networks(options, weights=here)
+    check_parts(arms, options)
+    console.say(f"looking through the images, {options.data}")
+    return prepare(options, options.source_pixels, for_training=True)
+
+
+def _new_folder(name: str | None) -> str:
+    words = [f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}", *(name or "").split()]
+    return f"{USUAL}/{'-'.join(words)}"
 
 
 def _folder(name: str) -> StudyFolder:
@@ -200,12 +198,13 @@ def _folder(name: str) -> StudyFolder:
 
 def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
     """Run what is left of the plan, with its progress on the console."""
+    folder, options, spec = question.folder, question.options, question.spec
     set_switches()
+    console.say("importing Ray" if options.in_process else "starting Ray and its workers")
     from tuning import engine, in_process  # seconds to import, and Ray reads the switches then
     from tuning.trainable import ray_node_id
     from tuning.trial_run import Job
 
-    folder, options, spec = question.folder, question.options, question.spec
     started = datetime.datetime.now(datetime.UTC)
     ray: contextlib.AbstractContextManager[Path | None] = (
         contextlib.nullcontext() if options.in_process else engine.ray_session(options)
@@ -220,7 +219,7 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
         for name, part in options.parts.items():
             folder.part(name).write_whole(part.source)
         spec.write(folder)  # from here on there is a study
-        console.print(f"study {folder}: {counts(plan)}; {slots}", soft_wrap=True)
+        console.tell(f"study {folder}: {counts(plan)}; {slots}")
         job = Job(
             store=str(question.store.folder.resolve()),
             node_id=None if options.in_process else ray_node_id(),
@@ -230,7 +229,7 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
             recipe=options.recipe,
             threads=slots.cpus,
         )
-        display = StudyDisplay(plan, slots.count, console)
+        display = StudyDisplay(plan, slots.count, console, folder)
 
         def on_result(result: TrialResult, row: TrialRow) -> None:
             dashboard.add(result)
@@ -241,6 +240,8 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
             RowWriter(folder, spec.space),
             slots,
             on_result=on_result,
+            on_begin=display.begin,
+            on_report=display.report,
             on_slots=display.set_slots,
             say=display.say,
             search_ends=time.monotonic() + parse_time(options.time_budget),
@@ -259,34 +260,6 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
     return outcome
 
 
-def _parse(arguments: list[str] | None) -> dict[str, Any]:
-    """The options that were given, and only those."""
-    parser = Parser(prog="python -m tuning.search", description=_DESCRIPTION, epilog=_EPILOG)
-    add_options(parser, SearchOptions, suppress_defaults=True)
-    flags = {
-        "--resume": "go on with the study in --study; trials and seeds may be raised",
-        "--dry-run": "print arms, trials, space and the time they will take, and start nothing",
-        "--confirm-again": "with --resume: open the test set once more, for arms whose longer "
-        "search has found something better; every table will say so",
-        "--retry-failed": "with --resume: train the trials again that have failed",
-        "--set-aside": "with --resume: move the files of damaged trials to STUDY/set-aside, and "
-        "train these trials again",
-    }
-    for flag, help_text in flags.items():
-        parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
-    chosen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in vars(parser.parse_args(arguments)).items()
-    }
-    # --resume may come from elsewhere.
-    if "data" in chosen and chosen["data"] not in SYNTHETIC:
-        chosen["data"] = str(any_path(chosen["data"]).resolve())
-    if "weights" in chosen:
-        named = (setting.partition("=") for setting in chosen["weights"])
-        chosen["weights"] = tuple(f"{b}{e}{file and Path(file).resolve()}" for b, e, file in named)
-    return chosen
-
-
 def _print_what_it_will_see(question: _Question, console: Terminal, *, resume: bool) -> None:
     """By the number of test images, and by what the search has shown of a study that goes on."""
     from ablations.planning import print_planned
@@ -299,22 +272,24 @@ def _print_what_it_will_see(question: _Question, console: Terminal, *, resume: b
 
 
 def _report(plan: StudyPlan, folder: StudyFolder, console: Terminal) -> int:
-    """The last screen: the ablation table, and where everything lies."""
+    """The last screen: what helped, where everything lies, and how to go on."""
     from ablations.report import print_report, write_report
     from ablations.rows import read_study
 
     study = read_study(folder.path)
     write_report(study, ("md", "csv", "tex"))
+    console.print()
     print_report(study, console)
     run = read_spec(folder).runs[-1]
     for place in run.left_out:
-        console.print(f"broken  {place}: no trial came to its first epoch there")
+        console.tell(f"broken  {place}: no trial came to its first epoch there")
     console.print(
-        f"slots   busy for {run.busy:.0%} of {duration(run.seconds)}\n"
+        f"\ntook    {duration(run.seconds)}; slots busy for {run.busy:.0%} of it\n"
         f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
         f"models  {folder}/models\n"
-        f"report  {folder}/report; figures and a page:\n"
-        f"        {command_line('ablations.report', folder)}",
+        f"report  {folder}/report/ablation.md\n"
+        f"next    {command_line('ablations.report', folder)}\n"
+        "        draws figures, the page summary.html and its notebook summary.ipynb",
         soft_wrap=True,
     )
     failed = [
@@ -329,5 +304,7 @@ def _report(plan: StudyPlan, folder: StudyFolder, console: Terminal) -> int:
     return 1 if failed else 0
 
 
+command = functools.partial(run, main)  # of the console script
+
 if __name__ == "__main__":
-    run(main)
+    command()

@@ -1,14 +1,11 @@
 """Options that a study fixes for all its trials: `--set optimizer=adamw weight_decay=0.01`."""
 
-import tomllib
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from masll.common.checks import suggestion
 from masll.common.errors import InputError
-from masll.common.storage.regular import read_regular
 from masll.config import BEFORE, ModelConfig, TrainConfig
 
 # What has an option of its own in `tuning.search`, or is decided by the study.
@@ -57,20 +54,6 @@ def check_name(where: str, name: str, decided: Collection[str] = DECIDED) -> Non
     if name not in known:
         near = suggestion(name, known)
         raise InputError(f"{where}: unknown option{near}; one of: {', '.join(known)}")
-
-
-def read_tables(option: str, path: str) -> dict[str, Any]:
-    """The content of a TOML file that an option names.
-
-    Raises:
-        InputError: it cannot be read, or is no TOML.
-    """
-    try:
-        return tomllib.loads(read_regular(Path(path)).decode())
-    except OSError as error:
-        raise InputError(f"cannot read {option} {path}: {error.strerror}") from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise InputError(f"{option} {path} is no TOML file: {error}") from error
 
 
 def typed(where: str, name: str, value: Any) -> Any:

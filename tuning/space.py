@@ -23,8 +23,9 @@ from masll.common.errors import InputError
 from masll.config import ModelConfig, TrainConfig
 from masll.variants import VARIANTS, describe
 from tuning.recipe import MODEL_OPTIONS
-from tuning.settings import DECIDED, read_tables
+from tuning.settings import DECIDED
 from tuning.study.space import LEARNING_RATES, Parameter, Space
+from tuning.tables import read_tables
 
 # What the study itself decides is not up for search; a batch size is.
 _FIXED = (DECIDED - {"batch_size"}) | {"compile", "box"}

@@ -35,6 +35,8 @@ _READ = {"space", "arms"}
 _READ_AGAIN = {"variant_from"}
 # Options that name where content lies; the spec has its digest, which decides.
 _BY_CONTENT = {"data", "weights"}
+# Options that only name the study, and may change.
+_NAMES = {"name", "note"}
 # Options that may grow on resuming.
 _BUDGET = {"trials", "seeds"}
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow")
@@ -101,7 +103,7 @@ def resumed_options(spec: Spec, chosen: Mapping[str, Any]) -> SearchOptions:
             f"--{name} cannot change on resuming; leave it out, or start another study"
         )
     for name, value in chosen.items():
-        if name in _NOT_ASKED | _BY_CONTENT or name not in original:
+        if name in _NOT_ASKED | _BY_CONTENT | _NAMES or name not in original:
             continue
         was = original[name]
         flag = f"--{name.replace('_', '-')}"

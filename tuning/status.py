@@ -1,4 +1,4 @@
-"""`python -m tuning.status STUDY`: how far a study has come, from any terminal at any time."""
+"""`python -m tuning.status [STUDY]`: how far one has come, or which there are, at any time."""
 
 import datetime
 import time
@@ -10,17 +10,21 @@ from rich.text import Text
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.escaping import for_terminal
-from masll.common.storage import any_path
-from masll.common.terminal import Terminal
-from tuning.display import StudyDisplay, duration
+from masll.common.storage import AnyPath, any_path
+from masll.common.terminal import Terminal, fitting_table
+from masll.common.times import duration
+from tuning.display import StudyDisplay
 from tuning.quiet import quiet_optuna
 from tuning.restore import load_plan
 from tuning.specification import resumed_options
+from tuning.studies import list_studies
 from tuning.study.folder import StudyFolder
+from tuning.study.known import USUAL, studies_in
 from tuning.study.lock import holder
 from tuning.study.reader import TrialReader
 from tuning.study.spec import read_spec, spent_by_arm
 from tuning.study.unfinished import UnfinishedTrials
+from tuning.tables import as_toml, config_of
 
 _EVERY = 5.0  # seconds between looks with --follow
 
@@ -28,6 +32,10 @@ _EPILOG = """\
 examples:
   python -m tuning.status studies/paper
       arms, trials, best validation AUC, what runs now, and time spent
+  python -m tuning.status
+      a line for each study in studies/: how far it is, on which data, what it found
+  python -m tuning.status studies/paper --config > again.toml
+      what it was asked, as a file for python -m tuning.search --config
   python -m tuning.status s3://bucket/paper --follow
       the same again every few seconds, until nobody searches in the study any more
 
@@ -38,15 +46,29 @@ exit status: 0 shown, 2 no such study, 130 stopped by Ctrl-C
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m tuning.status",
-        description="Show how far a study has come. Reads its folder only: safe at any time.",
+        description="Show how far a study has come, or which there are. Reads folders only: safe "
+        "at any time.",
         epilog=_EPILOG,
     )
-    parser.add_argument("study", metavar="STUDY", help="folder of the study, here or on s3://")
+    parser.add_argument(
+        "study",
+        metavar="STUDY",
+        nargs="?",
+        help=f"folder of a study, or of several, here or on s3:// (default: {USUAL})",
+    )
     parser.add_argument("--follow", action="store_true", help="go on until the study is done")
+    parser.add_argument(
+        "--config", action="store_true", help="print what the study was asked, as TOML, and no more"
+    )
     options = parser.parse_args(arguments)
-    quiet_optuna()
-    path = any_path(options.study)
+    path = any_path(options.study or USUAL)
     path.check_reachable()
+    if options.config:
+        print(as_toml(config_of(read_spec(StudyFolder(path)))), end="")
+        return 0
+    if options.study is None or (not (path / "spec.json").exists() and studies_in(path)):
+        return _print_studies(path)
+    quiet_optuna()
     view = StatusView(StudyFolder(path))
     console = Terminal()
     if not options.follow:
@@ -58,6 +80,16 @@ def main(arguments: list[str] | None = None) -> int:
                 live.update(view.look(console), refresh=True)
     else:
         _print_changes(view, console)
+    return 0
+
+
+def _print_studies(place: AnyPath) -> int:
+    rows, console = list_studies(place), Terminal()
+    if not rows:
+        console.print(f"no studies in {place}; python -m tuning.search makes one")
+        return 0
+    spare, prose = ("data", "arms", "note", "verdict"), ("verdict", "note", "unreadable")
+    console.print(fitting_table(console, rows, spare, prose=prose))
     return 0
 
 
@@ -126,11 +158,14 @@ class StatusView:
         gpu_hours = sum(of_arm.gpu_hours for of_arm in spent)
         lines.append(f"{hours:.2f} hours of a slot spent, {gpu_hours:.2f} hours of a GPU")
         table = StudyDisplay(plan, 1, console).table(time_left=False)
-        return Group(_plain(lines[0]), table, *map(_plain, lines[1:]))
+        prose = [_line(line, console) for line in lines]
+        return Group(prose[0], Text(), table, Text(), *prose[1:])
 
 
-def _plain(line: str) -> Text:
-    """A line as it is, however long: for people, and for programs that look for a word."""
+def _line(line: str, console: Terminal) -> Text:
+    """Broken at spaces for people; whole in a pipe, for programs that look for a word."""
+    if console.is_terminal:
+        return Text(for_terminal(line))
     return Text(for_terminal(line), no_wrap=True, overflow="ignore")
 
 

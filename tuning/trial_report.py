@@ -1,9 +1,11 @@
-"""What a worker reports of a trial, after each of its epochs."""
+"""What a worker reports of a trial: all after each epoch, and within a long one how far it is."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from masll.results import EpochResult, ModelCost, Predictions
+from tuning.study.folder import StudyFolder
 
 
 class Node(NamedTuple):
@@ -38,3 +40,33 @@ class TrialReport:
     node: Node
     peak_memory_mb: float
     cost: ModelCost | None = None  # of a confirmed model
+
+
+class Pace(NamedTuple):
+    """How far a trial is within an epoch. A worker writes it below its place, see `write_place`."""
+
+    share: float = 0.0  # of the epoch's training steps, 0 to 1
+    seconds: float = 0.0  # since the epoch began
+    epoch: int = 0  # from 1; 0 where nothing is known
+
+
+def write_place(folder: StudyFolder, trial_id: str, node: Node, pace: Pace | None = None) -> None:
+    """Leave in STUDY/running where a trial runs, and in a second line how far its epoch is."""
+    line = "" if pace is None else f"\n{pace.share:.4f} {pace.seconds:.1f} {pace.epoch}"
+    folder.place(trial_id).write_whole(f"{node}{line}")
+
+
+def read_place(folder: StudyFolder, trial_id: str) -> str | None:
+    """The machine and GPU that a trial has begun on; None if it did not come to it."""
+    try:
+        return folder.place(trial_id).read_text().partition("\n")[0]
+    except OSError:
+        return None
+
+
+def read_pace(folder: StudyFolder, trial_id: str) -> Pace:
+    """How far a trial is within its epoch; nothing if it has not said so."""
+    with contextlib.suppress(OSError, ValueError):
+        share, seconds, epoch = folder.place(trial_id).read_text().partition("\n")[2].split()
+        return Pace(float(share), float(seconds), int(epoch))
+    return Pace()

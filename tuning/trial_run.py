@@ -3,6 +3,7 @@
 Knows nothing of Ray: `trainable` runs it in Ray's workers, `in_process` where a debugger is.
 """
 
+import contextlib
 import dataclasses
 import os
 import resource
@@ -26,8 +27,9 @@ from tuning.images import StudyImages
 from tuning.recipe import Recipe
 from tuning.study.folder import StudyFolder
 from tuning.study.trial import Stage, Trial
-from tuning.trial_report import Node, TrialReport
+from tuning.trial_report import Node, Pace, TrialReport, write_place
 
+_PACE_EVERY = 10.0  # seconds between two words on how far an epoch is
 _CONTEXT_BYTES = 500 * 2**20  # of a GPU's memory, that CUDA takes for a process beside tensors
 
 
@@ -72,7 +74,7 @@ class TrialRun:
         self.job, self.trial, self.node = job, trial, node
         self.store, self.images = store, images
         # First: the driver asks for it if this ends the process.
-        job.folder.place(trial.trial_id).write_whole(str(node))
+        write_place(job.folder, trial.trial_id, node)
         # Ray does not hide GPUs from workers without one: no share means the CPU.
         device = find_gpu() if gpu_share else torch.device("cpu")
         if device.type == "cuda":
@@ -92,9 +94,9 @@ class TrialRun:
 
     def step(self) -> TrialReport:
         """Train an epoch; after the last one of a confirm trial open the test set."""
-        started = time.perf_counter()
+        started = self._epoch_began = self._pace_left = time.perf_counter()
         if not self._unreported:
-            self.epochs.append(self.training.run_epoch())
+            self.epochs.append(self.training.run_epoch(self._leave_pace))
         self._unreported = False
         best = self.training.best_validation
         predictions = [] if best is None else [best]
@@ -123,6 +125,15 @@ class TrialRun:
             peak_memory_mb=_peak_memory_mb(self.training.device),
             cost=self._cost,
         )
+
+    def _leave_pace(self, share: float) -> None:
+        """Say how far a long epoch is; a short one says nothing."""
+        now = time.perf_counter()
+        if now >= self._pace_left + _PACE_EVERY:
+            self._pace_left = now
+            pace = Pace(share, now - self._epoch_began, self.training.epoch + 1)
+            with contextlib.suppress(OSError):  # no reason to end a trial
+                write_place(self.job.folder, self.trial.trial_id, self.node, pace)
 
     def close(self) -> None:
         """Leave nothing behind that is still being written."""

@@ -1,21 +1,28 @@
 """A command: a parser whose errors are one line, and exit statuses in one place."""
 
 import argparse
+import importlib
 import importlib.util
 import io
 import itertools
 import os
+import re
 import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from masll.common.checks import suggestion
+from masll.common.checks import check_choice, suggestion
 from masll.common.errors import DISK_TAKES_NO_MORE, InputError
 from masll.common.escaping import for_terminal
+
+# Of argparse, from Python 3.11 (choices quoted) on.
+_CHOICE = re.compile(
+    r"argument (?P<what>.+): invalid choice: '(?P<given>.*)' \(choose from (?P<known>.*)\)"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,6 +35,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
 
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        if settings.get("required"):
+            settings["help"] = f"{settings['help']} (required)"
         action = super().add_argument(*names, **settings)
         self._options.update(action.option_strings)
         return action
@@ -37,6 +46,10 @@ class Parser(argparse.ArgumentParser):
         return self._commands
 
     def error(self, message: str) -> NoReturn:
+        if choice := _CHOICE.fullmatch(message):
+            # argparse lists the choices, and leaves it to the reader to find the one that was meant
+            near = suggestion(choice["given"], re.findall(r"[\w.@-]+", choice["known"]))
+            message = f"{choice['what']} '{choice['given']}'{near}; one of: {choice['known']}"
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
             unknown = message.removeprefix(prefix).split()[0]
@@ -67,13 +80,43 @@ def need_extra(extra: str, *modules: str) -> None:
         extra: of pyproject.toml.
         modules: some that it brings.
     """
-    if sys.argv[:1] != ["-m"]:  # what Python puts there while it looks for the module to run
+    # What Python puts there while it looks for the module to run, or a script of ours.
+    if sys.argv[:1] != ["-m"] and not Path(sys.argv[0]).name.startswith("masll-"):
         return
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         wanted = f"pip install 'masll-lab[{extra}]'"
         print(f"error: {', '.join(missing)} not installed; {wanted} brings it", file=sys.stderr)
         sys.exit(2)
+
+
+def commands(
+    package: str, what: str, known: Mapping[str, str]
+) -> Callable[[list[str] | None], int]:
+    """The main function of a package: says which commands there are, and runs one of them.
+
+    Args:
+        package: that `python -m` runs.
+        what: it is, in a line.
+        known: what each command does, in a line, by its name; that of its module in the package.
+    """
+
+    def main(arguments: list[str] | None = None) -> int:
+        words = sys.argv[1:] if arguments is None else arguments
+        if not words or words[0] in ("-h", "--help"):
+            print(f"{what}:")
+            for name, does in known.items():
+                print(f"  python -m {package}.{name:<{max(map(len, known))}}  {does}")
+            print("\nEach has --help, with examples.")
+            return 0
+        check_choice("command", words[0], known)
+        module = importlib.import_module(f"{package}.{words[0]}")
+        if hasattr(module, "__path__"):  # a package, as masll.data is one
+            module = importlib.import_module(f"{package}.{words[0]}.__main__")
+        status: int = module.main(words[1:])
+        return status
+
+    return main
 
 
 def command_line(module: str, *words: object) -> str:

@@ -95,6 +95,6 @@ def _tell_partial(source: Source) -> None:
         if (len(records), positive) != (images, melanomas):
             print(
                 f"{source.name} is partial: {split} has {len(records)} images and {positive} "
-                f"melanomas, officially {images} and {melanomas}",
+                f"melanoma{'s' * (positive != 1)}, officially {images} and {melanomas}",
                 file=sys.stderr,
             )

@@ -14,6 +14,7 @@ from masll.common.errors import InputError
 from masll.common.machine import usable_cores
 from masll.common.storage import any_path, whole_folder
 from masll.data.layouts.isic import PREFIXES_2017 as PREFIXES
+from masll.data.layouts.layout import DRAWN
 from masll.data.synthetic import label_of, synthesize
 
 _SHARES = {"validation": 150 / 2750, "test": 600 / 2750}  # of ISIC 2017; the rest is for training
@@ -76,6 +77,7 @@ def _write(
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    (folder / DRAWN).write_text(f"Drawn by masll.data synthesize, seed {seed}.\n", encoding="utf-8")
     for split, of_split in rows.items():
         (folder / f"{PREFIXES[split]}_Data").mkdir(parents=True)
         (folder / f"{PREFIXES[split]}_Part1_GroundTruth").mkdir()

@@ -2,7 +2,6 @@
 
 import io
 import math
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,10 +16,8 @@ from ablations.tables import (
     FIGURES,
     ablation_table,
     as_markdown,
-    as_rich,
     seed_scores,
 )
-from masll.common.terminal import Terminal
 from masll.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -259,19 +256,13 @@ def test_csv_keeps_every_column_at_full_precision(build: "StudyBuilder") -> None
     pd.testing.assert_frame_equal(back, table, check_dtype=False, check_exact=True)
 
 
-def test_markdown_and_terminal_show_the_same_cells(build: "StudyBuilder") -> None:
+def test_markdown_shows_the_interval_with_its_mean(build: "StudyBuilder") -> None:
     table = ablation_table(read_study(build.whole().path))
     first = table.iloc[0]
     lines = [line.strip("| ").split(" | ") for line in as_markdown(table).splitlines()]
     auc = f"{first['auc_mean']:.3f} ± {first['auc_sd']:.3f}"
     of_auc = f"({first['auc_low']:.3f} to {first['auc_high']:.3f})"
     assert lines[2][:3] == [first["arm"], "2", f"{auc} {of_auc}"]
-    console = Terminal(width=300, file=io.StringIO())
-    console.print(as_rich(table))
-    printed = console.file.getvalue().split()  # type: ignore[attr-defined]
-    for line in [lines[0], *lines[2:]]:
-        for word in re.sub(r"[()]", " ", " ".join(line).replace("/", "/ ")).split():
-            assert word in printed
 
 
 def test_a_name_cannot_leave_its_cell() -> None:

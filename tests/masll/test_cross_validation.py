@@ -34,6 +34,13 @@ def configs(variant="concat-fusion", **settings) -> tuple[ModelConfig, TrainConf
     )
 
 
+def test_how_far_an_epoch_is_rises_to_the_whole_over_all_folds(images):
+    shares: list[float] = []
+    CrossValidator(*configs(), images, FOLDS, CPU).run_epoch(shares.append)
+    assert shares == sorted(shares) and len(shares) == 3 * 3  # of 24 images, 8 in a step
+    assert shares[2] == pytest.approx(1 / 3) and shares[-1] == pytest.approx(1)
+
+
 def comparable(result: EpochResult) -> EpochResult:
     return dataclasses.replace(result, seconds=0)
 

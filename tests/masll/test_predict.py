@@ -22,8 +22,8 @@ from masll.data.turns import turned
 from masll.ensemble import ask
 from masll.metrics import threshold_at
 from masll.model import save_model
-from masll.pictures import as_input
-from masll.predict import figure_paths, main, predict_files
+from masll.pictures import as_input, draw_view
+from masll.predict import _formatted, figure_paths, main, predict_files
 from masll.results import Predictions
 from masll.thresholds import save_validation, threshold_of
 from tests.support import TINY_BACKBONE, assert_one_line_error, run_masll
@@ -255,3 +255,30 @@ def test_what_cannot_be_predicted_is_one_line(model_folder, second_folder, words
     words = [places.get(word, word) for word in words]
     with pytest.raises(InputError, match=message):
         main(["--model", str(model_folder), *words, "x.jpg"])
+
+
+def test_the_columns_of_a_table_have_headings():
+    row = {"image": "a b.jpg", "probability": 0.25, "x0": 0.1, "y0": 0.2, "x1": 0.9, "y1": 1.0}
+    assert _formatted([row], "table", decided=False).splitlines() == [
+        "melanoma     x0     y0     x1     y1  image",
+        "   0.250  0.100  0.200  0.900  1.000  a b.jpg",
+    ]
+    plain = row | dict.fromkeys(("x0", "y0", "x1", "y1"))
+    assert _formatted([plain], "table", decided=False) == "melanoma  image\n   0.250  a b.jpg\n"
+    assert _formatted([], "table", decided=False) == ""
+
+
+def test_the_lesion_is_seen_through_map_and_mask(lesion):
+    """No pixel of it is painted over: light and dark ones can still be told apart."""
+    activation = np.zeros((8, 8), dtype=np.float32)
+    activation[2:6, 2:6] = 1.0
+    view = draw_view(lesion, 0.5, (0.25, 0.25, 0.75, 0.75), activation, 1.0)
+    panels = [
+        np.asarray(view.crop((256 * k, view.height - 256, 256 * (k + 1), view.height)).convert("L"))
+        for k in range(3)
+    ]
+    inside = slice(70, 186)
+    seen, tinted, spotlit = (panel[inside, inside].astype(float) for panel in panels)
+    assert np.corrcoef(seen.ravel(), tinted.ravel())[0, 1] > 0.9
+    assert np.array_equal(seen, spotlit), "the mask leaves what lies in it as it is"
+    assert panels[2][:60].mean() < 0.5 * panels[0][:60].mean(), "and darkens all else"

@@ -28,7 +28,14 @@ def test_a_run_cut_short_and_resumed_ends_with_the_same_weights(isic_master, cac
     common = ["--data", isic_master, "--epochs", 3]
     result = train(cache, *common, "--out", whole)
     assert result.returncode == 0, result.stderr
-    assert [line.split()[1] for line in result.stdout.splitlines()[:3]] == ["1", "2", "3"]
+    lines = result.stdout.splitlines()
+    assert lines[0] == "importing PyTorch"
+    assert (
+        lines[1].startswith(f"gated-fusion on {TINY_BACKBONE}, ") and " M parameters, " in lines[1]
+    )
+    assert lines[2] == "24 training images, 6 melanoma; 12 validation images, 3 melanoma"
+    assert [line.split()[1] for line in lines[3:6]] == ["1", "2", "3"]
+    assert "python" in lines[-1] and f"masll.predict --model {whole} IMAGE" in lines[-1]
 
     assert not (whole / "training.pt").exists(), "it has served"
     again = train(cache, *common, "--out", whole, "--resume")

@@ -36,15 +36,21 @@ COMMANDS = {
     "data": "masll.data.__main__",
 }
 _WORK = {
-    "tuning.search": "_train",
-    "tuning.smoke": "CHECKS",
-    "ablations.report": "write_report",
-    "ablations.external.__main__": "Evaluation",
-    "masll.train": "Trainer",
-    "masll.audit": "audit",
+    "tuning.search": "tuning.search._train",
+    "tuning.smoke": "tuning.smoke.CHECKS",
+    "ablations.report": "ablations.report.write_report",
+    "ablations.external.__main__": "ablations.external.__main__.Evaluation",
+    "masll.train": "masll.single_run.train_one",
+    "masll.audit": "masll.audit.audit",
 }
 # Imported late by the commands themselves.
-_LATE = ("masll.backbones", "masll.model", "masll.data.duplicates", "tuning.preview")
+_LATE = (
+    "masll.backbones",
+    "masll.model",
+    "masll.data.duplicates",
+    "tuning.preview",
+    "masll.single_run",
+)
 _LIMIT = 120  # seconds of one command line
 _AT_WORK = 77  # exit status of a command that was stopped at its work
 
@@ -109,7 +115,8 @@ def _run(command: str, words: list[str], work: Path, out: Path, errors: Path) ->
             os.dup2(os.open(path, flags), number)
         module = import_module(COMMANDS[command])
         if module.__name__ in _WORK:
-            setattr(module, _WORK[module.__name__], _Work())
+            place, _, name = _WORK[module.__name__].rpartition(".")
+            setattr(import_module(place), name, _Work())
         sys.argv = [command, *words]
         run(module.main)
     except SystemExit as end:

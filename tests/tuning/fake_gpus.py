@@ -10,7 +10,7 @@ import torch
 
 from masll.config import TrainConfig
 from masll.results import EpochResult, Predictions
-from masll.training import BestEpoch, TrainingRun
+from masll.training import BestEpoch, OnStep, TrainingRun
 from tuning import trainable, trial_run
 from tuning.places import CRASHES
 from tuning.trainable import TrialWorker
@@ -55,7 +55,8 @@ class Instant(TrainingRun):
     def images_per_epoch(self) -> int:
         return 1
 
-    def run_epoch(self) -> EpochResult:
+    def run_epoch(self, on_step: OnStep) -> EpochResult:
+        on_step(1.0)
         while len(list(self.begun.glob(f"{BROKEN}.*"))) < CRASHES:
             time.sleep(0.1)
         self.epoch += 1

@@ -197,7 +197,10 @@ def test_a_study_of_declared_arms_from_its_first_trial_to_its_report(
         line.startswith("shared (one set of weights) against gated-fusion") for line in lines
     )
     assert sum(line.startswith("Tuned minus as published") for line in lines) == 1
-    assert "shared: gated-fusion with shared_backbone True fixed" in " ".join(shown.split())
+    for control in ("whole against global-only", "gated-fusion against shuffled"):
+        assert sum(line.startswith(f"{control}  ") for line in shown.splitlines()) == 1
+    told = (study / "report/ablation.md").read_text()
+    assert "shared: gated-fusion with shared_backbone True fixed" in told
     assert "Declared beside the variants: shared" in tripod(report, table.reset_index())
     names = {path.name for path in write_report(report, ("csv", "figures"))}
     assert {"boxes.csv", "differences.png", "roc.png"} <= names

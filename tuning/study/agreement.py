@@ -16,13 +16,17 @@ from tuning.study.trial import Stage, Status
 _SPLITS = ("validation", "test")
 
 
-def faults(ended: Iterable[TrialRow], rows: pa.Table, *, alike: bool) -> Iterator[tuple[str, str]]:
+def faults(
+    ended: Iterable[TrialRow], rows: pa.Table, *, alike: bool, stages_alike: bool = True
+) -> Iterator[tuple[str, str]]:
     """What is wrong, as a trial and a reason.
 
     Args:
         ended: the trials whose predictions were read.
         rows: of predictions/, of those trials.
         alike: whether all trials must have the same images, as those of one search do.
+        stages_alike: whether those of both stages must; a search that is judged by cross-validation
+            predicts training images, too, and its confirmed models do not.
     """
     yield from _values(rows)
     yield from _of_trials(ended, rows)
@@ -31,8 +35,10 @@ def faults(ended: Iterable[TrialRow], rows: pa.Table, *, alike: bool) -> Iterato
         counts = rows.group_by(named).aggregate([([], "count_all")])
         twice = counts.filter(pc.field("count_all") > 1).slice(0, 1).to_pylist()[0]
         yield twice["trial_id"], f"image {twice['image_id']} stands twice"
-    for split in _SPLITS if alike else ():
-        yield from _other_images(split, rows.filter(pc.field("split") == split))
+    stages = [rows] if stages_alike else [rows.filter(pc.field("stage") == s) for s in Stage]
+    for of_stage in stages if alike else ():
+        for split in _SPLITS:
+            yield from _other_images(split, of_stage.filter(pc.field("split") == split))
 
 
 def _values(rows: pa.Table) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """An arm: a variant on a backbone, as it is or with options fixed; the unit that gets a budget."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
@@ -82,3 +82,14 @@ class Arm:
     def localizes(self) -> bool:
         """Whether the arm has SLL, and so boxes and a threshold scale."""
         return self.design.localizes
+
+
+def short_names(arms: Iterable[Arm]) -> dict[Arm, str]:
+    """What arms are called on a screen: by name alone where all are on one backbone.
+
+    >>> list(short_names([Arm("baseline", "a"), Arm("gated-fusion", "a")]).values())
+    ['baseline', 'gated-fusion']
+    """
+    listed = list(arms)
+    one = len({arm.backbone for arm in listed}) == 1
+    return {arm: arm.name if one else str(arm) for arm in listed}

@@ -162,7 +162,10 @@ def read_ended(
         if row.status == Status.COMPLETED and row.val_auc is not None and name not in predicted:
             raise DamagedTrial(folder.predictions / name, "no such file, and trials/ has its AUC")
     predictions = read_rows(folder.predictions, predicted, PredictionRow, stage)
-    for trial_id, reason in faults(rows, predictions, alike=spec.is_complete):
+    official = spec.options.get("validation") != "cv5"
+    for trial_id, reason in faults(
+        rows, predictions, alike=spec.is_complete, stages_alike=official
+    ):
         raise DamagedTrial(folder.predictions / f"{trial_id}.parquet", reason)
     return EndedTrials(rows, curves, trials, epochs, predictions)
 

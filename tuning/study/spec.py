@@ -10,6 +10,7 @@ from masll.common.errors import InputError
 from tuning.study.arm import Arm, Declaration
 from tuning.study.damage import DamagedFile
 from tuning.study.folder import StudyFolder
+from tuning.study.known import others_than
 from tuning.study.plain import check_type, filled, read_object, shown
 from tuning.study.rows import TrialRow
 from tuning.study.space import Parameter, Space
@@ -193,6 +194,7 @@ def read_spec(folder: StudyFolder) -> Spec:
     except FileNotFoundError as error:
         raise InputError(
             f"no study in '{folder}': {path.name}: {error.strerror}; name a study folder"
+            + others_than(folder)
         ) from error
     except (OSError, ValueError) as error:
         raise DamagedFile(path, error) from error

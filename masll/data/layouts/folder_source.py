@@ -8,7 +8,7 @@ from typing import Any
 from masll.common.errors import InputError
 from masll.data.files import Row, check_inside, digest_of, identity_of, inspect, read_picture
 from masll.data.labelling import MELANOMA
-from masll.data.layouts.layout import Layout, Part, Pattern, first_of, known_values
+from masll.data.layouts.layout import DRAWN, Layout, Part, Pattern, first_of, known_values
 from masll.data.layouts.rows import label_of, rows_of
 from masll.data.rules import AS_THEY_ARE, Rules
 from masll.data.types import Picture, Problem, Record
@@ -43,8 +43,13 @@ class FolderSource:
 
     @property
     def official(self) -> Mapping[str, tuple[int, int]]:
-        """Images and melanomas by split; empty where another class counts, or other splits."""
+        """Images and melanomas by split; empty where another class counts, or other splits.
+
+        Nor is any number prescribed where the lesions were drawn.
+        """
         rules = self._rules
+        if (self.folder / DRAWN).exists():
+            return {}
         if rules.labelling.positive != (MELANOMA,) or rules.labelling.meanings or rules.dealing:
             return {}
         return {

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from masll.data.labelling import Classes
 
+DRAWN = "drawn.txt"  # in a folder whose lesions were drawn: no number of them is prescribed
+
 
 @dataclass(frozen=True)
 class Pattern:

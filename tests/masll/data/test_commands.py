@@ -61,6 +61,7 @@ def test_synthesize_writes_a_folder_that_every_command_takes(tmp_path):
         assert image.size == (64, 64)
     verified = data(tmp_path, "verify", "--data", out)
     assert verified.returncode == 0, verified.stdout
+    assert "partial" not in (verified.stdout + verified.stderr).lower(), "none is prescribed"
     assert_one_line_error(data(tmp_path, "synthesize", out), str(out))
 
 
