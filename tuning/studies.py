@@ -26,12 +26,12 @@ def list_studies(place: AnyPath) -> list[dict[str, str]]:
 
 def _row(folder: StudyFolder) -> dict[str, str]:
     try:
-        spec = read_spec(folder)
-    except InputError as error:
+        spec, held = read_spec(folder), holder(folder)
+    except (InputError, OSError) as error:
         return {"study": folder.path.name, "unreadable": str(error)}
     options, total = spec.options, _trials(spec)
     ended = sum(path.name.endswith(".parquet") for path in folder.trials.content())
-    state = "runs" if holder(folder) else "done" if ended >= total else "stopped"
+    state = "runs" if held else "done" if ended >= total else "stopped"
     note = options.get("note")
     return {
         "study": folder.path.name,
