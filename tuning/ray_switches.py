@@ -9,7 +9,6 @@ _SWITCHES = {
     # Each is 30 s, too few on a busy machine.
     "RAY_agent_register_timeout_ms": "120000",
     "RAY_gcs_server_port_wait_time_s": "120",
-    "RAY_BACKEND_LOG_LEVEL": "error",  # a driver whose Ray dies warns on its stderr
     "RAY_AIR_NEW_OUTPUT": "0",  # our rows are the only log, and our display the only one
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
