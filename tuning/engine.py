@@ -188,6 +188,7 @@ def run(
         hopeless=ledger.hopeless,
         left_out=tuple(sorted(ledger.places.left_out)),
         unwritable=ledger.unwritable,
+        crowded=ledger.crowded,
         failure=failure,
     )
 

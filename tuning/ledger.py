@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from masll.results import UNDEFINED
+from tuning.crowding import Crowding
 from tuning.places import Places
 from tuning.plan import StudyPlan
 from tuning.slots import Slots
@@ -33,6 +34,7 @@ class Cause(Enum):
     ERROR = auto()  # its own, as far as anybody knows
     LOST_MACHINE = auto()  # its machine has died or was taken back: no fault of the trial's
     DISK = auto()  # full or read-only: nothing is to be done but to end the run
+    CROWDED = auto()  # others have filled the memory of its machine: no fault of its
     MEMORY = auto()  # as long as fewer trials can share a GPU or machine, no fault of its either
 
 
@@ -52,6 +54,7 @@ class Outcome(NamedTuple):
     hopeless: str | None = None  # the error that every trial ended with before its first epoch
     left_out: tuple[str, ...] = ()  # places that were broken, by name
     unwritable: str | None = None  # why the study's folder took no more
+    crowded: str | None = None  # who has filled the memory, so that nothing could run
     failure: str | None = None  # what the engine ended the run with, in one line
 
 
@@ -82,6 +85,7 @@ class Ledger:
         hopeless: the error that every trial has ended with before its first epoch; None while that
             is not so.
         unwritable: why the study's folder takes no more; None while it does.
+        crowded: who has filled the memory for so long that nothing runs; None while that is not so.
     """
 
     def __init__(
@@ -106,6 +110,8 @@ class Ledger:
             each.trial.trial_id: _Entry(each, slots) for each in self.unfinished.all()
         }
         self.places = Places()
+        self.crowding = Crowding()
+        self.crowded: str | None = None
         self.hopeless: str | None = None
         self.unwritable: str | None = None
         self._running: dict[str, _Entry] = {}  # by the engine's name
@@ -126,7 +132,8 @@ class Ledger:
         if time.monotonic() > self.search_ends:
             self.plan.end_search()
         # An engine may know of more, as at the start.
-        if self.ends or len(self._running) + self.held >= self.slots.count:
+        full = len(self._running) + self.held >= self.slots.count
+        if self.ends or full or self.crowding.waits:
             return None
         trial = self.plan.next()
         if trial is None:
@@ -164,7 +171,7 @@ class Ledger:
     @property
     def ends(self) -> bool:
         """Whether no more trials are handed out, though the plan has some."""
-        return self.hopeless is not None or self.unwritable is not None
+        return any(why is not None for why in (self.hopeless, self.unwritable, self.crowded))
 
     @property
     def held(self) -> int:
@@ -192,6 +199,7 @@ class Ledger:
         """Take in an epoch; True if the trial is to stop early."""
         entry = self._running[name]
         entry.report, entry.has_worked = report, True
+        self.crowding.works()
         if self.places.works(str(report.node)):
             self.say(f"{report.node} works, and gets trials again")
         self._busy[name] = report.seconds - report.earlier_seconds
@@ -220,6 +228,8 @@ class Ledger:
             unfinished.preemptions += 1
         elif cause is Cause.DISK:
             self.unwritable = self.unwritable or reason
+        elif cause is Cause.CROWDED:
+            self._make_room(entry.slots, reason)
         elif cause is Cause.MEMORY and self._with_fewer(entry.slots):
             pass
         elif entry.has_worked or self._is_charged(name, entry, reason):
@@ -237,17 +247,29 @@ class Ledger:
         self._interrupted[unfinished.trial.trial_id] = entry
         self.plan.arms[unfinished.trial.arm].interrupt(unfinished.trial)
 
-    def _with_fewer(self, slots: Slots) -> bool:
+    def _make_room(self, slots: Slots, reason: str) -> None:
+        """Run fewer trials at once, or none for a while, until others give memory back."""
+        waited = self.crowding.waits
+        if self._with_fewer(slots, f" ({reason})") or waited:
+            return
+        seconds = self.crowding.full()
+        if self.crowding.is_hopeless:
+            self.crowded = reason
+        else:
+            self.say(f"memory is full; no trial starts for {seconds:.0f} s ({reason})")
+
+    def _with_fewer(self, slots: Slots, why: str = "") -> bool:
         """Whether fewer trials run at once from now on, as memory has run out.
 
         Args:
             slots: as they were when the trial was handed out that it ran out in.
+            why: to be said beside it.
         """
         if slots == slots.with_fewer():  # it had the machine, or a GPU, for itself
             return False
         if slots == self.slots:  # or another has lowered it already
             self.slots = slots.with_fewer()
-            self.say(f"memory has run out; from now on {self.slots}")
+            self.say(f"memory has run out{why}; from now on {self.slots}")
         return True
 
     def _is_charged(self, name: str, entry: _Entry, reason: str) -> bool:

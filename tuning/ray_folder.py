@@ -89,7 +89,14 @@ def _is_of(process: Path, folder: Path) -> bool:
         if b"/ray/" in command and f"{folder}/".encode() in command:
             return True
         files = process / "fd"
-        written = files.iterdir() if command.startswith(b"ray::") else [files / "1"]
-        return any(file.readlink().is_relative_to(folder) for file in written)
+        written = list(files.iterdir()) if command.startswith(b"ray::") else [files / "1"]
+        return any(_leads_into(folder, file) for file in written)
     except OSError:  # it has ended, or is another user's
+        return False
+
+
+def _leads_into(folder: Path, file: Path) -> bool:
+    try:
+        return file.readlink().is_relative_to(folder)
+    except OSError:  # just closed
         return False

@@ -18,8 +18,10 @@ from ray._private import parameter, ray_constants, services
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.tune.experiment import Trial
 
 from masll.common.errors import DISK_TAKES_NO_MORE
+from tuning.crowding import FullMemory
 from tuning.ledger import Cause
 from tuning.packing import is_out_of_memory
 
@@ -33,6 +35,8 @@ _AGENTS_PORTS = (
 _LONGEST_START = 90.0  # seconds
 _OF_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _tune_failed = RayActorManager._actor_task_failed
+_tune_start_failed = RayActorManager._actor_start_failed
+_tune_first_result = Trial._get_default_result_or_future
 # Ray's words where a machine was lost: the usual ones, and those of a worker's connection that has
 # closed before Ray knows of the machine's death. The exceptions carry nothing else that says so.
 _LOST_MACHINE = (
@@ -59,12 +63,28 @@ def survive_lost_workers() -> None:
     """
 
     def failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-        known = isinstance(exception, RayActorError | RayTaskError)
-        if isinstance(exception, RayError) and not known:
-            exception = LostWorkerError(exception)
-        _tune_failed(self, tracked_actor_task, exception)
+        _tune_failed(self, tracked_actor_task, _as_lost(exception))
+
+    def start_failed(self: RayActorManager, tracked_actor: Any, exception: Exception) -> None:
+        _tune_start_failed(self, tracked_actor, _as_lost(exception))
+
+    def first_result(self: Trial) -> Any:
+        try:
+            return _tune_first_result(self)
+        except RayError:  # Tune lets a worker die as it starts, but not by the monitor
+            self._default_result_or_future = None
+            return None
 
     RayActorManager._actor_task_failed = failed
+    RayActorManager._actor_start_failed = start_failed
+    Trial._get_default_result_or_future = first_result
+
+
+def _as_lost(exception: Exception) -> Exception:
+    known = isinstance(exception, RayActorError | RayTaskError)
+    return (
+        LostWorkerError(exception) if isinstance(exception, RayError) and not known else exception
+    )
 
 
 @contextlib.contextmanager
@@ -160,10 +180,19 @@ def error_of(trial: Any) -> tuple[Cause, str]:
 
     Tune's own `get_error` looks in the storage, to which the files come later, if ever.
     """
-    text = ""
-    if trial.error_file and Path(trial.error_file).exists():
+    error, text = _exception(trial), ""
+    if (seen := _full_memory(error)) is not None:
+        text = f"ended by Ray's memory monitor: {seen}"
+    elif trial.error_file and Path(trial.error_file).exists():
         text = Path(trial.error_file).read_text().strip()
-    return cause_of(_exception(trial)), text or "the worker process ended without a word"
+    return cause_of(error), text or "the worker process ended without a word"
+
+
+def _full_memory(error: BaseException | None) -> FullMemory | None:
+    """What the monitor saw, where it has ended a worker."""
+    if isinstance(error, LostWorkerError) and isinstance(error.lost, OutOfMemoryError):
+        return FullMemory.read(str(error.lost))
+    return None
 
 
 def _exception(trial: Any) -> BaseException | None:
@@ -184,7 +213,10 @@ def cause_of(error: BaseException | None) -> Cause:
     ):
         return Cause.LOST_MACHINE
     if isinstance(error, LostWorkerError):
-        return Cause.MEMORY if isinstance(error.lost, OutOfMemoryError) else Cause.LOST_MACHINE
+        if not isinstance(error.lost, OutOfMemoryError):
+            return Cause.LOST_MACHINE
+        seen = _full_memory(error)
+        return Cause.CROWDED if seen is not None and seen.by_others else Cause.MEMORY
     if isinstance(error, RayError) and is_out_of_memory(str(error)):
         return Cause.MEMORY
     origin = getattr(error, "cause", None)

@@ -109,6 +109,9 @@ def _error(outcome: Outcome, plan: StudyPlan) -> str | None:
         return f"{outcome.unwritable}; everything finished is kept: make room"
     if outcome.hopeless is not None:
         return f"every trial crashed before its first epoch: {outcome.hopeless}; mend that"
+    if outcome.crowded is not None:
+        reason = f"{outcome.crowded}; for half an hour nothing could run"
+        return f"memory is full: {reason}; everything finished is kept: make room"
     if outcome.failure is not None and not plan.done:
         return f"Ray Tune ended the run: {outcome.failure}; everything finished is kept: mend that"
     return None

@@ -6,6 +6,7 @@ import pytest
 
 from masll.common.storage import any_path
 from masll.results import EpochResult
+from tuning.crowding import Crowding
 from tuning.ledger import Cause, Ledger
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.slots import Slots
@@ -212,3 +213,22 @@ def test_a_trial_that_needs_more_memory_than_the_machine_has_alone_is_charged(tm
     begin(ledger, "a", "here")
     ledger.crash("a", Cause.MEMORY, "OutOfMemoryError: Task was killed")
     assert [each.crashes for each in ledger.unfinished.all()] == [1] and not ledger.said
+
+
+def test_a_trial_whose_memory_others_have_taken_is_not_charged_and_waits(tmp_path):
+    ledger, now = crowded(tmp_path, slots=2), [0.0]
+    ledger.crowding = Crowding(lambda: now[0])
+    for name in "ab":
+        begin(ledger, name, "here")
+    ledger.crash("a", Cause.CROWDED, "process 7 holds 9 GB")
+    ledger.crash("b", Cause.CROWDED, "process 7 holds 9 GB")  # ended with it
+    assert ledger.slots.count == 1 and ledger.next("a") is not None
+    ledger.crash("a", Cause.CROWDED, "process 7 holds 9 GB")
+    assert ledger.next("a") is None, "memory is full"
+    assert ledger.said[1:] == ["memory is full; no trial starts for 5 s (process 7 holds 9 GB)"]
+    while not ledger.ends:
+        now[0] += 61
+        assert ledger.next("a") is not None
+        ledger.crash("a", Cause.CROWDED, "process 7 holds 9 GB")
+    assert now[0] > 1800 and ledger.crowded == "process 7 holds 9 GB"
+    assert all(each.crashes == 0 for each in ledger.unfinished.all())

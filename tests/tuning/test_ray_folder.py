@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning.ray_folder import ray_folder
+from tuning.ray_folder import _processes, ray_folder
 
 WAITS = [sys.executable, "-c", "import time; time.sleep(300)"]
 
@@ -20,24 +20,26 @@ def place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def start():
-    """Starts processes that wait, with arguments more, and ends them after the test.
-
-    One that was only just started has no command line yet for /proc to show.
-    """
+    """Starts processes that wait, with arguments more, and ends them after the test."""
     started = []
 
     def process(*arguments: str, output: Path | None = None) -> subprocess.Popen:
         to = subprocess.DEVNULL if output is None else output.open("w")
         started.append(subprocess.Popen([*WAITS, *arguments], stdout=to))
-        command_line = Path("/proc", str(started[-1].pid), "cmdline")
-        while command_line.exists() and b"sleep" not in command_line.read_bytes():
-            time.sleep(0.01)
+        wait_for_command_line(started[-1])
         return started[-1]
 
     yield process
     for each in started:
         each.kill()
         each.wait()
+
+
+def wait_for_command_line(process: subprocess.Popen) -> None:
+    """One that was only just started has none yet for /proc to show."""
+    command_line = Path("/proc", str(process.pid), "cmdline")
+    while command_line.exists() and b"import" not in command_line.read_bytes():
+        time.sleep(0.01)
 
 
 def left_behind(place: Path, name: str = "dead") -> Path:
@@ -77,3 +79,19 @@ def test_a_search_that_lives_and_what_no_search_has_made_are_left_alone(place, s
             assert living != second
         assert living.is_dir() and raylet.poll() is None
     assert foreign.is_dir() and elsewhere.is_dir()
+
+
+def test_a_worker_that_opens_and_closes_files_all_the_time_is_found(place):
+    folder = place / "masll-ray-busy"
+    (folder / "logs").mkdir(parents=True)
+    with (folder / "logs" / "worker.out").open("w") as log:
+        busy = "import os\nwhile True: os.close(os.open('/dev/null', 0))"
+        worker = subprocess.Popen(
+            ["ray::Worker", "-c", busy], executable=sys.executable, stdout=log
+        )
+    try:
+        wait_for_command_line(worker)
+        assert all(_processes(folder) == [worker.pid] for _ in range(100))
+    finally:
+        worker.kill()
+        worker.wait()

@@ -5,6 +5,7 @@ import types
 
 import pytest
 import ray
+from ray import ObjectRef
 from ray._private import parameter, services
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import (
@@ -17,6 +18,7 @@ from ray.exceptions import (
 )
 from ray.tune.experiment import Trial
 
+from tests.tuning.test_crowding import full_memory
 from tuning import ray_internals
 from tuning.ledger import Cause
 from tuning.ray_internals import (
@@ -57,6 +59,8 @@ def test_this_is_the_ray_that_the_internals_were_checked_against():
         (RayActorError(preempted=True), Cause.LOST_MACHINE),
         (RayActorError(error_msg=WORKER_DIED), Cause.ERROR),
         (LostWorkerError(OutOfMemoryError("Task was killed")), Cause.MEMORY),
+        (LostWorkerError(OutOfMemoryError(full_memory(others=9.0))), Cause.CROWDED),
+        (LostWorkerError(OutOfMemoryError(full_memory(workers=9.0))), Cause.MEMORY),
         (LostWorkerError(NodeDiedError(NODE_DIED)), Cause.LOST_MACHINE),
         (ValueError(NODE_DIED), Cause.ERROR),
         (None, Cause.ERROR),
@@ -80,12 +84,38 @@ def test_tune_takes_a_worker_that_the_memory_monitor_has_ended_for_a_lost_actor(
     monkeypatch.setattr(RayActorManager, "_cleanup_actor", lambda *_, **__: None)
     actor = types.SimpleNamespace(actor_id=1, _on_error=None)
     task = types.SimpleNamespace(_tracked_actor=actor, _on_error=lambda _, e: seen.append(e))
-    manager._actor_task_failed(task, OutOfMemoryError("Task was killed: 15.6GB / 16GB used"))
+    manager._actor_task_failed(task, OutOfMemoryError(full_memory(workers=9.0)))
     trial.handle_error(seen[0])
     cause, text = error_of(trial)
-    assert cause is Cause.MEMORY and "15.6GB / 16GB used" in text
+    assert cause is Cause.MEMORY and "10.0 of 23.5 GB are used" in text
+    assert text.count("\n") == 0 and "RAY_memory_usage_threshold" not in text
     with pytest.raises(RuntimeError, match="unexpected"):  # what is not Ray's is not hidden
         manager._actor_task_failed(task, ValueError("no error of Ray's"))
+
+
+def test_a_worker_that_the_memory_monitor_ends_as_it_starts_is_a_lost_actor_too(monkeypatch):
+    for kind, name in (
+        (RayActorManager, "_actor_start_failed"),
+        (RayActorManager, "_actor_task_failed"),
+        (Trial, "_get_default_result_or_future"),
+    ):
+        monkeypatch.setattr(kind, name, getattr(kind, name))
+    survive_lost_workers()
+    manager = RayActorManager.__new__(RayActorManager)
+    manager._failed_actor_ids = set()
+    monkeypatch.setattr(RayActorManager, "_cleanup_actor", lambda *_, **__: None)
+    seen: list[Exception] = []
+    actor = types.SimpleNamespace(actor_id=1, _on_error=lambda _, error: seen.append(error))
+    manager._actor_start_failed(actor, OutOfMemoryError(full_memory(others=9.0)))
+    assert cause_of(seen[0]) is Cause.CROWDED
+
+    def gone(_: object) -> None:
+        raise OutOfMemoryError(full_memory(others=9.0))
+
+    monkeypatch.setattr("ray.get", gone)
+    trial = Trial("stub", stub=True)
+    trial._default_result_or_future = ObjectRef.nil()
+    assert trial._get_default_result_or_future() is None and "trial_id" in trial.last_result
 
 
 def task_error(error: Exception) -> RayTaskError:
