@@ -250,26 +250,26 @@ class Ledger:
     def _make_room(self, slots: Slots, reason: str) -> None:
         """Run fewer trials at once, or none for a while, until others give memory back."""
         waited = self.crowding.waits
-        if self._with_fewer(slots, f" ({reason})") or waited:
+        if self._with_fewer(slots, reason) or waited:
             return
         seconds = self.crowding.full()
         if self.crowding.is_hopeless:
             self.crowded = reason
         else:
-            self.say(f"memory is full; no trial starts for {seconds:.0f} s ({reason})")
+            self.say(f"{reason}; no trial starts for {seconds:.0f} s")
 
-    def _with_fewer(self, slots: Slots, why: str = "") -> bool:
+    def _with_fewer(self, slots: Slots, why: str = "memory has run out") -> bool:
         """Whether fewer trials run at once from now on, as memory has run out.
 
         Args:
             slots: as they were when the trial was handed out that it ran out in.
-            why: to be said beside it.
+            why: what to say of it.
         """
         if slots == slots.with_fewer():  # it had the machine, or a GPU, for itself
             return False
         if slots == self.slots:  # or another has lowered it already
             self.slots = slots.with_fewer()
-            self.say(f"memory has run out{why}; from now on {self.slots}")
+            self.say(f"{why}; from now on {self.slots}")
         return True
 
     def _is_charged(self, name: str, entry: _Entry, reason: str) -> bool:

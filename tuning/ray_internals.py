@@ -182,7 +182,7 @@ def error_of(trial: Any) -> tuple[Cause, str]:
     """
     error, text = _exception(trial), ""
     if (seen := _full_memory(error)) is not None:
-        text = f"ended by Ray's memory monitor: {seen}"
+        text = f"out of memory: {seen}"
     elif trial.error_file and Path(trial.error_file).exists():
         text = Path(trial.error_file).read_text().strip()
     return cause_of(error), text or "the worker process ended without a word"

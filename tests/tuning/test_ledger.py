@@ -225,7 +225,7 @@ def test_a_trial_whose_memory_others_have_taken_is_not_charged_and_waits(tmp_pat
     assert ledger.slots.count == 1 and ledger.next("a") is not None
     ledger.crash("a", Cause.CROWDED, "process 7 holds 9 GB")
     assert ledger.next("a") is None, "memory is full"
-    assert ledger.said[1:] == ["memory is full; no trial starts for 5 s (process 7 holds 9 GB)"]
+    assert ledger.said[1:] == ["process 7 holds 9 GB; no trial starts for 5 s"]
     while not ledger.ends:
         now[0] += 61
         assert ledger.next("a") is not None

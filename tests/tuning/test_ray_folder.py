@@ -84,13 +84,16 @@ def test_a_search_that_lives_and_what_no_search_has_made_are_left_alone(place, s
 def test_a_worker_that_opens_and_closes_files_all_the_time_is_found(place):
     folder = place / "masll-ray-busy"
     (folder / "logs").mkdir(parents=True)
-    with (folder / "logs" / "worker.out").open("w") as log:
-        busy = "import os\nwhile True: os.close(os.open('/dev/null', 0))"
-        worker = subprocess.Popen(
-            ["ray::Worker", "-c", busy], executable=sys.executable, stdout=log
-        )
+    busy = (
+        "import os, sys; log = os.open(sys.argv[1], os.O_CREAT); os.dup2(log, 50); os.close(log)\n"
+        "while True: os.close(os.open(os.devnull, 0))"
+    )
+    command = ["ray::Worker", "-c", busy, str(folder / "logs" / "worker.out")]
+    worker = subprocess.Popen(command, executable=sys.executable)
     try:
-        wait_for_command_line(worker)
+        while not (folder / "logs" / "worker.out").exists():
+            time.sleep(0.01)
+        time.sleep(0.1)
         assert all(_processes(folder) == [worker.pid] for _ in range(100))
     finally:
         worker.kill()
