@@ -222,7 +222,7 @@ def test_the_code_of_the_guide_trains_predicts_and_is_audited(tmp_path, isic_mas
         assert_one_line_error(refused, "of its own", "--variant-from")
         predicted = run_masll("masll.predict", "--model", out, *named, image, cache=cache)
         assert predicted.returncode == 0, predicted.stderr
-        assert re.match(r"0\.\d+", predicted.stdout)
+        assert re.search(r"^ *0\.\d+ ", predicted.stdout, re.MULTILINE)
     scales = ["--scales", 1.0]
     audited = run_masll("masll.audit", "--model", out, *named, *few, *scales, cache=cache)
     assert audited.returncode == 0, audited.stderr
