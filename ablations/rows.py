@@ -1,7 +1,7 @@
 """A study as tables: its three Parquet folders, read and checked by `tuning.study`."""
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -72,6 +72,11 @@ class Study:
         described = self.described[arm]
         reference = f"{described.reference}/{described.backbone}"
         return None if reference == arm else reference
+
+    def references(self, arms: Collection[str]) -> dict[str, str]:
+        """The reference of each of some arms, where that is among them, too."""
+        compared = ((arm, self.reference_of(arm)) for arm in arms)
+        return {arm: other for arm, other in compared if other is not None and other in arms}
 
     @cached_property
     def confirmed(self) -> pd.DataFrame:
