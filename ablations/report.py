@@ -27,6 +27,7 @@ from ablations.differences import MARGIN
 from ablations.formats import as_csv, bullets, latex, write_result
 from ablations.remarks import remarks
 from ablations.rows import Study, read_study
+from ablations.subgroups.grouping import parse_groupings
 from ablations.subgroups.images import divisions
 from ablations.subgroups.words import subgroup_lines
 from ablations.tables import (
@@ -232,6 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         "age:30:50 by cuts (default: not at all)",
     )
     options = parser.parse_args(arguments)
+    parse_groupings(options.by)
     if options.out is not None:
         options.out.check_writable("--out")
     if len(set(options.studies)) < len(options.studies):
