@@ -108,7 +108,7 @@ def test_tables_and_every_cell_of_the_notebook_do_with_what_there_is(build, case
             exec("\n".join(lines), known)
             shown.append(eval(last, known))
     pictures = {picture.alt for picture in shown if isinstance(picture, Image)}
-    assert pictures == set(FIGURES) - case.absent - {"importance", "cases"}
+    assert pictures == set(FIGURES) - case.absent - {"importance", "cases", "subgroups"}
     text = "\n".join(part.data for part in shown if isinstance(part, Markdown))
     assert case.said in text
     for name in case.absent:
@@ -120,7 +120,7 @@ def test_tables_and_every_cell_of_the_notebook_do_with_what_there_is(build, case
 def test_the_whole_report_is_written_and_the_page_says_what_is_missing(build, case):
     case.make(build)
     written = {path.name for path in write_report(build.path)}
-    drawn = set(FIGURES) - case.absent - {"importance", "cases"}
+    drawn = set(FIGURES) - case.absent - {"importance", "cases", "subgroups"}
     assert {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")} <= written
     assert {"ablation.csv", "ablation.tex", "tripod.md", "summary.ipynb"} <= written
     page = (build.path / "report/summary.html").read_text(encoding="utf-8")
