@@ -102,7 +102,7 @@ def test_tables_and_every_cell_of_the_notebook_do_with_what_there_is(build, case
     known: dict[str, object] = {}
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
-            known |= {"STUDY": str(build.path), "PREVALENCE": None, "MARGIN": 0.01}
+            known |= {"STUDY": str(build.path), "PREVALENCE": None, "MARGIN": 0.01, "BY": ()}
         elif cell["cell_type"] == "code":
             *lines, last = "".join(cell["source"]).splitlines()
             exec("\n".join(lines), known)
