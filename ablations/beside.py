@@ -21,6 +21,9 @@ from ablations.reliability import (
     reliability_cells,
 )
 from ablations.rows import Study
+from ablations.subgroups.figures import subgroup_cells, subgroups
+from ablations.subgroups.gaps import gap_cells, gaps
+from ablations.subgroups.words import NOTE
 from masll.variants import REFERENCE
 
 
@@ -47,6 +50,7 @@ def tables_beside(
     together, by_seeds, frozen = effects(study, margin), ensembles(study), gates(study)
     places = boxes(study)
     points, trusted = operating_points(study, prevalence), reliability(study)
+    grouped, between = subgroups(study), gaps(study)
     others, worth = figure_differences(study), net_benefits(study)
     first, second = published.table_1(table), published.table_2(table)
     at = "" if points.empty else f"{points['prevalence'].iloc[0]:.3f}"
@@ -70,6 +74,15 @@ def tables_beside(
             "more where the other is. Pooled over backbones. p Holm is for the family, intervals "
             "are each for itself. Equivalence: two one-sided tests that the "
             f"difference lies within ±{margin:g} AUC.",
+        ),
+        Part("subgroups", "By subgroup", grouped, subgroup_cells(grouped), NOTE),
+        Part(
+            "gaps",
+            "What differs between subgroups",
+            between,
+            gap_cells(between),
+            "That one group shows a difference and another does not is no evidence that they "
+            "differ: the gap is, with its test.",
         ),
         Part(
             "ensembles",

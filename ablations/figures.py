@@ -19,6 +19,7 @@ from ablations.importance import EVALUATORS, FEWEST, parameter_importance
 from ablations.rows import Study, backbone_of, name_of
 from ablations.statistics import best_quantile, expected_best
 from ablations.statistics.decisions import net_benefit, treat_all
+from ablations.subgroups.forest import subgroup_forest
 from masll.common.storage import AnyPath
 from masll.metrics import roc_points
 from masll.variants import REFERENCE
@@ -370,6 +371,7 @@ def decision_curves(study: Study, table: pd.DataFrame) -> Figure | None:
 FIGURES: Mapping[str, Callable[[Study, pd.DataFrame], Figure | None]] = {
     "roc": roc_curves,
     "differences": forest,
+    "subgroups": lambda study, table: subgroup_forest(study),
     "search": searched,
     "importance": importance,
     "budget": budget,
@@ -385,6 +387,7 @@ _BOTH_CLASSES = "test predictions of confirmed models, with both classes and wit
 NEEDS: Mapping[str, str] = {
     "roc": _BOTH_CLASSES,
     "differences": f"{_BOTH_CLASSES}, of {REFERENCE} and another variant on one backbone",
+    "subgroups": "--by, and what the figure of differences needs",
     "search": "search trials with a validation AUC",
     "importance": f"{FEWEST} completed search trials of an arm, and a spec that names the space",
     "budget": "search trials with a validation AUC",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ablations.differences import Floats, test_scores
@@ -64,12 +65,20 @@ def drawn(study: Study) -> Drawn | None:
     """
     if study.test_predictions.empty:
         return None
-    labels, scores = test_scores(study)
+    return drawn_again(study, *test_scores(study))
+
+
+def drawn_again(
+    study: Study, labels: npt.NDArray[np.int64], scores: Mapping[str, Floats]
+) -> Drawn | None:
+    """`drawn`, of some of the test images.
+
+    Args:
+        labels, scores: as of `test_scores`, (n,) and (seeds, n).
+    """
     images = DrawnImages(labels)
     figures = {arm: drawn_arm(images, rows) for arm, rows in scores.items()}
-    compared = {arm: study.reference_of(arm) for arm in scores}
-    references = {arm: other for arm, other in compared.items() if other in scores}
-    return Drawn(images, scores, figures, references) if scores else None
+    return Drawn(images, scores, figures, study.references(scores)) if scores else None
 
 
 def intervals(study: Study, figures: Sequence[str]) -> pd.DataFrame:

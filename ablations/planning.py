@@ -22,6 +22,7 @@ from ablations.statistics.planning import (
     images_for,
     seeds_for,
 )
+from ablations.subgroups.planning import planned_gaps
 from masll.common.terminal import Terminal
 from masll.variants import REFERENCE, known_variants
 from tuning.study.arm import Arm
@@ -86,6 +87,9 @@ def still_to_confirm(study: Study) -> tuple[pd.DataFrame, str]:
     assumed = Assumptions() if found is None else found
     positives = data.melanoma["test"]
     table = planned(study.spec.arms, positives, data.images["test"] - positives, seeds, assumed)
+    of_groups = planned_gaps(study, assumed, WANTED)
+    if not of_groups.empty:
+        table = pd.concat([table, of_groups], ignore_index=True)
     return table, assumptions_note(assumed, measured=found is not None)
 
 

@@ -27,6 +27,9 @@ from ablations.differences import MARGIN
 from ablations.formats import as_csv, bullets, latex, write_result
 from ablations.remarks import remarks
 from ablations.rows import Study, read_study
+from ablations.subgroups.grouping import parse_groupings
+from ablations.subgroups.images import divisions
+from ablations.subgroups.words import subgroup_lines
 from ablations.tables import (
     ablation_table,
     as_latex,
@@ -50,6 +53,9 @@ example:
       writes tables (Markdown, CSV, LaTeX), figures, and a page to read them on
       (summary.html, and the notebook it was made from) to studies/paper/report/
   python -m ablations.report studies/paper --format csv --prevalence 0.02
+  python -m ablations.report studies/paper --by sex age:50 site
+      also every figure by subgroup of the test images, and whether arms differ
+      between them: subgroups.csv, gaps.csv, a figure (docs/subgroups.md)
   python -m ablations.report studies/paper studies/longer --out compared/
       prints the arms of studies of the same data side by side, tests arms of one
       name against each other, and writes comparison.md, .csv and .tex and tests.csv
@@ -82,18 +88,22 @@ def write_report(
         The files written, each of them whole.
 
     Raises:
-        InputError: an unknown format, a folder that is no study or cannot be written to.
+        InputError: an unknown format, a folder that is no study or cannot be written to; images
+            that cannot be divided as `study.by` asks.
     """
     for wanted in formats:
         check_choice("format", wanted, FORMATS)
     if not isinstance(study, Study):
         study = read_study(study, search_predictions=False)
+    divisions(study)  # what cannot be divided is said before anything is written
     table = ablation_table(study, margin)
     beside = tables_beside(study, table, prevalence, margin)
     folder = folder or study.path / "report"
     texts: dict[str, str] = {}
     if "md" in formats:
         texts["ablation.md"] = _document(study, table, beside, margin)
+        if study.by:
+            texts["subgroups.md"] = _of_subgroups(study, beside)
         texts["tripod.md"] = f"# {HEADING}\n\n{tripod(study, table, margin=margin)}\n"
     if "csv" in formats:
         texts["ablation.csv"] = as_csv(table)
@@ -110,7 +120,9 @@ def write_report(
             for library in ("IPython", "nbclient", "nbconvert"):
                 importlib.import_module(library)
             # A process of its own runs the notebook: it takes a core while this one draws.
-            page = beside_figures.submit(write_page, study.path, folder, prevalence, margin)
+            page = beside_figures.submit(
+                write_page, study.path, folder, prevalence, margin, study.by
+            )
         if "figures" in formats:
             from ablations.figures import write_figures  # seconds to import
 
@@ -128,9 +140,19 @@ def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part], margin:
     return "\n\n".join(parts) + "\n"
 
 
+def _of_subgroups(study: Study, beside: Sequence[Part]) -> str:
+    parts = [part.as_markdown() for part in beside if part.name in ("subgroups", "gaps")]
+    return "\n\n".join(["# Subgroups", bullets(subgroup_lines(study)), *parts]) + "\n"
+
+
 def print_report(study: Study, console: Terminal, margin: float = MARGIN) -> None:
-    """The report in brief, on a terminal: what helped, line by line; then one line an arm."""
+    """The report in brief, on a terminal: what helped, line by line; then one line an arm.
+
+    With `Study.by`, what differs between subgroups, too.
+    """
     brief(study, ablation_table(study, margin), margin).show(console)
+    for line in subgroup_lines(study):
+        console.print(f"\n{line}")
 
 
 def write_comparison(
@@ -202,12 +224,23 @@ def main(arguments: list[str] | None = None) -> int:
         help="difference in AUC within which arms are equivalent "
         f"(two one-sided tests, default: {MARGIN})",
     )
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        default=(),
+        metavar="COLUMN",
+        help="divide the test images by what is known of them: sex by its values, age:50 or "
+        "age:30:50 by cuts (default: not at all)",
+    )
     options = parser.parse_args(arguments)
+    parse_groupings(options.by)
     if options.out is not None:
         options.out.check_writable("--out")
     if len(set(options.studies)) < len(options.studies):
         raise InputError(f"a study is named twice in {' '.join(options.studies)}; name each once")
-    studies = [read_study(path, search_predictions=False) for path in options.studies]
+    studies = [
+        read_study(path, search_predictions=False, by=options.by) for path in options.studies
+    ]
     console = Terminal()
     if len(studies) > 1:
         written = _compare(studies, options, console)
@@ -230,6 +263,8 @@ def _compare(
 ) -> list[AnyPath]:
     if options.prevalence is not None:
         raise InputError("--prevalence belongs to the report of one study; leave it out")
+    if options.by:
+        raise InputError("--by belongs to the report of one study; leave it out")
     if options.format and options.out is None:
         raise InputError("--format needs --out DIR where several studies are compared; give both")
     written = []

@@ -1,7 +1,7 @@
 """A study as tables: its three Parquet folders, read and checked by `tuning.study`."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from masll.variants import known_variants
 from tuning.study.arm import Arm, Declaration
 from tuning.study.folder import StudyFolder
 from tuning.study.known import others_than
+from tuning.study.metadata import read_metadata
 from tuning.study.openings import check_openings
 from tuning.study.reader import read_ended
 from tuning.study.spec import Spec, read_spec
@@ -33,6 +34,8 @@ class Study:
     epochs: pd.DataFrame
     predictions: pd.DataFrame
     spec: Spec  # an empty one where there is no spec.json
+    metadata: pd.DataFrame | None = None  # of metadata.parquet, by image_id; None without it
+    by: tuple[str, ...] = ()  # how a report divides the test images, see `ablations.subgroups`
 
     @property
     def path(self) -> AnyPath:
@@ -70,6 +73,11 @@ class Study:
         reference = f"{described.reference}/{described.backbone}"
         return None if reference == arm else reference
 
+    def references(self, arms: Collection[str]) -> dict[str, str]:
+        """The reference of each of some arms, where that is among them, too."""
+        compared = ((arm, self.reference_of(arm)) for arm in arms)
+        return {arm: other for arm, other in compared if other is not None and other in arms}
+
     @cached_property
     def confirmed(self) -> pd.DataFrame:
         """The rows in trials of the confirm trials that completed, of each arm's last confirmation.
@@ -102,13 +110,16 @@ class Study:
         return self.trials[self.trials["stage"] == stage]
 
 
-def read_study(path: str | AnyPath, *, search_predictions: bool = True) -> Study:
+def read_study(
+    path: str | AnyPath, *, search_predictions: bool = True, by: Sequence[str] = ()
+) -> Study:
     """Read a study that has finished, was stopped, or is still running.
 
     Args:
         path: the study's folder, here or on `s3://`.
         search_predictions: whether to read those of search trials, by far the most; tables and
             figures need those of the confirmed models alone.
+        by: how its test images are divided into subgroups, such as `sex` or `age:50`.
 
     Raises:
         InputError: no such folder, nothing of a study in it, or a file that cannot be read or
@@ -122,6 +133,7 @@ def read_study(path: str | AnyPath, *, search_predictions: bool = True) -> Study
         )
     spec = read_spec(folder) if folder.spec.exists() else Spec()
     check_openings(folder)
+    metadata = read_metadata(folder)
     ended = read_ended(folder, spec, stage=None if search_predictions else Stage.CONFIRM)
     if not ended.rows and not spec.arms:
         raise InputError(f"{folder.trials} has no finished trial; wait for one, or name a study")
@@ -136,6 +148,8 @@ def read_study(path: str | AnyPath, *, search_predictions: bool = True) -> Study
         ended.epochs.to_pandas(),
         ended.predictions.to_pandas(),
         spec,
+        None if metadata is None else metadata.to_pandas().set_index("image_id"),
+        tuple(by),
     )
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.display import Image, Markdown
@@ -66,16 +66,21 @@ class Summary:
         path: the study's folder.
         prevalence: see `operating_points`.
         margin: of equivalence, see `effects`.
+        by: how the test images are divided, such as `sex` or `age:50`.
 
     Raises:
         InputError: see `read_study`.
     """
 
     def __init__(
-        self, path: str | AnyPath, prevalence: float | None = None, margin: float = MARGIN
+        self,
+        path: str | AnyPath,
+        prevalence: float | None = None,
+        margin: float = MARGIN,
+        by: Sequence[str] = (),
     ) -> None:
         self.prevalence, self.margin = prevalence, margin
-        self.study = read_study(path, search_predictions=False)
+        self.study = read_study(path, search_predictions=False, by=by)
         self.table = ablation_table(self.study, margin)
 
     def brief(self) -> "Markdown":
@@ -100,6 +105,10 @@ class Summary:
         """What a paper has to say of the study; also written to report/tripod.md."""
         return _markdown(f"## {HEADING}\n\n{tripod(self.study, self.table, 3, self.margin)}")
 
+    def subgroups(self) -> "list[Image | Markdown]":
+        """The figure of subgroups, where the report is divided by any."""
+        return self.figures(["subgroups"]) if self.study.by else []
+
     def figures(self, names: Sequence[str]) -> "list[Image | Markdown]":
         """Pictures by their names in `ablations.figures.FIGURES`; a word where there is none."""
         from IPython.display import Image
@@ -118,7 +127,11 @@ class Summary:
 
 
 def write_page(
-    study: AnyPath, folder: AnyPath, prevalence: float | None = None, margin: float = MARGIN
+    study: AnyPath,
+    folder: AnyPath,
+    prevalence: float | None = None,
+    margin: float = MARGIN,
+    by: Sequence[str] = (),
 ) -> list[AnyPath]:
     """Run the notebook on a study: summary.ipynb, and summary.html that needs no network.
 
@@ -127,6 +140,7 @@ def write_page(
         folder: where both go.
         prevalence: see `operating_points`.
         margin: of equivalence, see `effects`.
+        by: how the test images are divided, see `Summary`.
     """
     import nbclient
     import nbformat
@@ -137,7 +151,8 @@ def write_page(
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:
         if _PARAMETERS in cell.metadata.get("tags", []):
-            values = {"STUDY": str(study.resolve()), "PREVALENCE": prevalence, "MARGIN": margin}
+            values: dict[str, Any] = {"STUDY": str(study.resolve())}
+            values |= {"PREVALENCE": prevalence, "MARGIN": margin, "BY": tuple(by)}
             cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     # Sockets of this machine's file system: nothing listens on a port.
     sockets = Config({"AsyncKernelManager": {"transport": "ipc"}})

@@ -24,6 +24,7 @@ from ablations.formats import (
 from ablations.remarks import declared, recipe, reopened
 from ablations.rows import Study
 from ablations.statistics.resampling import LEAST_SENSITIVITY
+from ablations.subgroups.words import subgroup_report
 from ablations.verdict import verdict
 from masll.variants import REFERENCE
 from tuning.study.space import Space
@@ -240,7 +241,7 @@ def _performance(study: Study, table: pd.DataFrame, margin: float) -> str:
             markdown(rows).rstrip(),
             bullets(verdict(study, table, margin)),
             *reopened(study),
-            "Subgroups were not examined.",
+            subgroup_report(study),
         ]
     )
 

@@ -14,6 +14,7 @@ from ablations.formats import p_text
 from ablations.gates import silent_gates
 from ablations.rows import Study
 from ablations.statistics.factorial import main_effects
+from ablations.subgroups.words import subgroup_lines
 from masll.variants import REFERENCE, describe, known_variants
 
 NOTHING = "Nothing to compare yet: no arm stands beside a gated-fusion of the same backbone."
@@ -61,7 +62,7 @@ def answers(study: Study, table: pd.DataFrame, margin: float = MARGIN) -> list[A
 def verdict(study: Study, table: pd.DataFrame, margin: float = MARGIN) -> list[str]:
     """The sentences of the verdict; arguments as of `answers`."""
     lines = [answer.sentence(margin) for answer in answers(study, table, margin)]
-    lines += _tuning(study, table)
+    lines += [*_tuning(study, table), *subgroup_lines(study)]
     return [*lines, NOTE] if lines else [NOTHING]
 
 

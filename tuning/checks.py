@@ -28,7 +28,10 @@ def check_new(folder: StudyFolder) -> None:
 
 def _precedes_spec(folder: StudyFolder, name: str) -> bool:
     """Whether a run that was killed before it wrote the spec may have left a file: no study yet."""
-    first = (folder.lock, folder.journal, folder.folds, folder.part("x").parent)
+    first = (
+        *(folder.lock, folder.journal, folder.folds, folder.metadata),
+        folder.part("x").parent,
+    )
     return name in {path.name for path in first} or name.endswith(".partial")
 
 

@@ -19,6 +19,7 @@ from masll.data.store import ImageStore
 from tuning.folds import deal_folds, lacking
 from tuning.options import SearchOptions
 from tuning.study.folder import StudyFolder
+from tuning.study.metadata import KnownImage, write_metadata
 from tuning.study.spec import Spec
 
 FOLDS = 5
@@ -130,6 +131,18 @@ def write_folds(folder: StudyFolder, images: StudyImages) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([("image_id", "fold"), *sorted(images.folds.items())])
     folder.folds.write_whole(text.getvalue())
+
+
+def keep_metadata(folder: StudyFolder, store: ImageStore) -> None:
+    """Write STUDY/metadata.parquet of official validation and test images, if it is not there."""
+    write_metadata(
+        folder,
+        (
+            KnownImage(record.image_id, record.split, record.metadata)
+            for record in store.records
+            if record.split != "train"
+        ),
+    )
 
 
 def read_images(folder: StudyFolder, spec: Spec) -> StudyImages:

@@ -3,6 +3,7 @@
 from tuning.options import SearchOptions
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.study.folder import StudyFolder
+from tuning.study.metadata import read_metadata
 from tuning.study.openings import check_openings
 from tuning.study.reader import TrialReader
 from tuning.study.spec import Spec
@@ -44,6 +45,7 @@ def load_plan(
         for arm in spec.arms
     )
     check_openings(folder)
+    read_metadata(folder)  # for the report, but a damaged file is named at once
     reader = reader or TrialReader(folder, spec)
     results = reader.results()
     begun = check_begun(folder, spec, reader.rows())

@@ -33,7 +33,13 @@ from tuning.checks import (
 from tuning.dashboard import dashboard_file
 from tuning.declarations import declared_arms
 from tuning.display import StudyDisplay, counts
-from tuning.images import StudyImages, choose_images, read_images, write_folds
+from tuning.images import (
+    StudyImages,
+    choose_images,
+    keep_metadata,
+    read_images,
+    write_folds,
+)
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions, parse_time, resolve
 from tuning.plan import StudyPlan
@@ -219,6 +225,7 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
             else engine.choose_slots(options, spec.arms, console.print)
         )
         write_folds(folder, question.images)
+        keep_metadata(folder, question.store)
         for name, part in options.parts.items():
             folder.part(name).write_whole(part.source)
         spec.write(folder)  # from here on there is a study

@@ -84,7 +84,7 @@ def contrast(
     positive, _ = checked(labels, *(row for rows in arms for row in rows))
     if positive.all() or not positive.any():
         return Estimate(*[math.nan] * 5)
-    return _weighted([_placements_of(positive, rows) for rows in arms], used, level)
+    return _weighted([seed_placements(positive, rows) for rows in arms], used, level)
 
 
 def difference_of_models(
@@ -120,48 +120,6 @@ def difference_of_changes(
         Of the difference of both `difference_of_models`: see `contrast`.
     """
     return _of_changes(labels, [pair_a, pair_b], [1.0, -1.0], level)
-
-
-def change_between_sets(
-    labels_a: npt.ArrayLike,
-    scores_a: npt.ArrayLike,
-    labels_b: npt.ArrayLike,
-    scores_b: npt.ArrayLike,
-    level: float = 0.95,
-) -> Estimate:
-    """Mean area of models on one set of images minus that of the same models on another set.
-
-    The sets are drawn independently, so that the images' parts of the variance add up; of the seeds
-    counts what they do to the difference, so that a seed that is better on both cancels.
-
-    Args:
-        labels_a, labels_b: (n,) and (m,) of 0 and 1.
-        scores_a, scores_b: (seeds, n) and (seeds, m); row i of both is of the same model.
-
-    Returns:
-        See `contrast`.
-    """
-    placed = []
-    for labels, scores in ((labels_a, scores_a), (labels_b, scores_b)):
-        rows = np.atleast_2d(np.asarray(scores, dtype=float))
-        positive, _ = checked(labels, *rows)
-        if positive.all() or not positive.any():
-            return Estimate(*[math.nan] * 5)
-        placed.append(_placements_of(positive, rows))
-    areas_a, areas_b = (on.mean(axis=1) for on, _ in placed)
-    value = float(areas_a.mean() - areas_b.mean())
-    fewest = min(placements.shape[1] for both in placed for placements in both)
-    if fewest == 1:
-        return Estimate(value, *[math.nan] * 4)
-    by_images = math.fsum(
-        float(_delong(on.mean(axis=0)[None], off.mean(axis=0)[None])[0]) for on, off in placed
-    )
-    seeds = len(areas_a)
-    parts = []
-    if seeds > 1:
-        interaction = math.fsum(_interaction(on, off) for on, off in placed)
-        parts = [SeedPart(1.0, seeds, float((areas_a - areas_b).var(ddof=1)), interaction)]
-    return estimate(value, total_variance(by_images, fewest - 1, parts), level)
 
 
 def mean_auc(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.95) -> Estimate:
@@ -242,12 +200,12 @@ def _of_changes(
         return Estimate(*[math.nan] * 5)
     placed = []
     for pair in arms:
-        (on_a, off_a), (on_b, off_b) = (_placements_of(positive, rows) for rows in pair)
+        (on_a, off_a), (on_b, off_b) = (seed_placements(positive, rows) for rows in pair)
         placed.append((on_a - on_b, off_a - off_b))
     return _weighted(placed, weights, level)
 
 
-def _placements_of(positive: npt.NDArray[np.bool_], rows: Floats) -> tuple[Floats, Floats]:
+def seed_placements(positive: npt.NDArray[np.bool_], rows: Floats) -> tuple[Floats, Floats]:
     """Placements of the positives, (seeds, P), and of the negatives, (seeds, N)."""
     each = [placements(positive, row)[1] for row in rows]
     return np.stack([on for on, _ in each]), np.stack([off for _, off in each])
@@ -269,15 +227,15 @@ def _weighted(
         if seeds == 1:
             continue
         of_areas = float(positives.mean(axis=1).var(ddof=1))
-        arms.append(SeedPart(weight, seeds, of_areas, _interaction(positives, negatives)))
-    by_images = float(_delong(on[None], off[None])[0])
+        arms.append(SeedPart(weight, seeds, of_areas, interaction(positives, negatives)))
+    by_images = float(delong_variance(on[None], off[None])[0])
     return estimate(value, total_variance(by_images, fewest - 1, arms), level)
 
 
-def _interaction(positives: Floats, negatives: Floats) -> float:
+def interaction(positives: Floats, negatives: Floats) -> float:
     """V_interaction of an arm, from the placements of its seeds: (seeds, P) and (seeds, N)."""
     deviations = positives - positives.mean(axis=0), negatives - negatives.mean(axis=0)
-    return float(_delong(*deviations).sum()) / (len(positives) - 1)
+    return float(delong_variance(*deviations).sum()) / (len(positives) - 1)
 
 
 def estimate(value: float, variance: Variance, level: float = 0.95) -> Estimate:
@@ -290,7 +248,7 @@ def estimate(value: float, variance: Variance, level: float = 0.95) -> Estimate:
     return Estimate(value, error, value - half, value + half, p_value, variance.df)
 
 
-def _delong(positives: Floats, negatives: Floats) -> Floats:
+def delong_variance(positives: Floats, negatives: Floats) -> Floats:
     """DeLong's variance of areas from placements: (k, P) and (k, N) -> (k,)."""
     by_positives = positives.var(axis=1, ddof=1) / positives.shape[1]
     return np.asarray(by_positives + negatives.var(axis=1, ddof=1) / negatives.shape[1])

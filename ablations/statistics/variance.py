@@ -45,6 +45,16 @@ def total_variance(by_images: float, image_df: float, arms: Sequence[SeedPart]) 
     return Variance(value, value**2 / math.fsum(part**2 / df for part, df in parts))
 
 
+def welch_df(parts: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of independent variances (Welch 1947).
+
+    Args:
+        parts: each variance with its own degrees of freedom, 1 at least.
+    """
+    squares = math.fsum(value**2 / df for value, df in parts)
+    return math.fsum(value for value, _ in parts) ** 2 / squares if squares else 1.0
+
+
 def t_tail(t: float, df: float) -> float:
     return float(scipy.stats.norm.sf(t) if math.isinf(df) else scipy.stats.t.sf(t, df))
 

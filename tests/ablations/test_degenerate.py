@@ -102,13 +102,13 @@ def test_tables_and_every_cell_of_the_notebook_do_with_what_there_is(build, case
     known: dict[str, object] = {}
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
-            known |= {"STUDY": str(build.path), "PREVALENCE": None, "MARGIN": 0.01}
+            known |= {"STUDY": str(build.path), "PREVALENCE": None, "MARGIN": 0.01, "BY": ()}
         elif cell["cell_type"] == "code":
             *lines, last = "".join(cell["source"]).splitlines()
             exec("\n".join(lines), known)
             shown.append(eval(last, known))
     pictures = {picture.alt for picture in shown if isinstance(picture, Image)}
-    assert pictures == set(FIGURES) - case.absent - {"importance", "cases"}
+    assert pictures == set(FIGURES) - case.absent - {"importance", "cases", "subgroups"}
     text = "\n".join(part.data for part in shown if isinstance(part, Markdown))
     assert case.said in text
     for name in case.absent:
@@ -120,7 +120,7 @@ def test_tables_and_every_cell_of_the_notebook_do_with_what_there_is(build, case
 def test_the_whole_report_is_written_and_the_page_says_what_is_missing(build, case):
     case.make(build)
     written = {path.name for path in write_report(build.path)}
-    drawn = set(FIGURES) - case.absent - {"importance", "cases"}
+    drawn = set(FIGURES) - case.absent - {"importance", "cases", "subgroups"}
     assert {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")} <= written
     assert {"ablation.csv", "ablation.tex", "tripod.md", "summary.ipynb"} <= written
     page = (build.path / "report/summary.html").read_text(encoding="utf-8")

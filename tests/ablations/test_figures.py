@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PLAIN, GATED = ("baseline", "resnet18"), ("gated-fusion", "resnet18")
 # A study of few trials, without a spec of its space and data, cannot have the others.
-DRAWN = set(figures.FIGURES) - {"importance", "cases"}
+DRAWN = set(figures.FIGURES) - {"importance", "cases", "subgroups"}
 
 
 def read(build: "StudyBuilder") -> tuple[Study, pd.DataFrame]:

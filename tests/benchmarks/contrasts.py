@@ -23,7 +23,8 @@ from ablations.statistics.factorial import main_effects, weights_over
 POSITIVES, NEGATIVES = 117, 483
 SEPARATION = 1.45  # of the classes, in standard deviations: an area of about .85
 _IMAGE, _ARM, _SEED = 0.75, 0.35, 0.55  # standard deviations of the effects on a score
-_AREA_PER_SEPARATION = 0.173  # slope of the area at SEPARATION
+SD_OF_SCORES = math.sqrt(_IMAGE**2 + _ARM**2 + _SEED**2)  # within a class
+AREA_PER_SEPARATION = 0.173  # slope of the area at SEPARATION
 SHARES = (0.05, 0.2, 0.5)
 SEEDS = (2, 3, 5, 10)
 VARIANTS = ("baseline", "global-only", "concat-fusion", "gated-fusion")
@@ -39,12 +40,12 @@ class Rates(NamedTuple):
 
 
 def simulated_study(
-    rng: np.random.Generator, effects: Sequence[float], seeds: int, sd_of_seeds: float
+    rng: np.random.Generator, effects: Sequence[float | Floats], seeds: int, sd_of_seeds: float
 ) -> tuple[Floats, list[Floats]]:
     """Labels (n,), and scores (seeds, n) of an arm for each effect.
 
     Args:
-        effects: what each arm adds to the area.
+        effects: what each arm adds to the area; (seeds, n) where that depends on seed and image.
         sd_of_seeds: standard deviation of the area over seeds, beside that by images.
     """
     labels = np.repeat([1.0, 0.0], [POSITIVES, NEGATIVES])
@@ -53,7 +54,7 @@ def simulated_study(
     arms = []
     for effect in effects:
         areas = effect + rng.normal(0, sd_of_seeds, (seeds, 1))
-        separation = SEPARATION + areas / _AREA_PER_SEPARATION
+        separation = SEPARATION + areas / AREA_PER_SEPARATION
         noise = rng.normal(0, _ARM, n) + rng.normal(0, _SEED, (seeds, n))
         arms.append(separation * labels + image + noise)
     return labels, arms

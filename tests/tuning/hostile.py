@@ -415,6 +415,11 @@ DAMAGES: dict[str, Case] = {
     "openings deep": Case(opening(_DEEP), "test-set.jsonl"),
     "openings pipe": Case(pipe("test-set.jsonl"), "test-set.jsonl"),
     "openings binary": Case(put("test-set.jsonl", b"\xff\xfe\n"), "test-set.jsonl"),
+    "metadata no Parquet": Case(put("metadata.parquet", "x"), "metadata.parquet"),
+    "metadata pipe": Case(pipe("metadata.parquet"), "metadata.parquet"),
+    "metadata foreign": Case(
+        lambda s: pd.DataFrame({"a": [1]}).to_parquet(s / "metadata.parquet"), "metadata.parquet"
+    ),
     **{
         f"arm {name!r:.20}": Case(arms_named(name), "json" if name != "x/y" else "parquet")
         for name in ("<script>alert(1)</script>", "../../../outside/x", _NUL, "=cmd|'/c calc'!A1")

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -45,6 +45,27 @@ def check_nulls(row: RowType, rows: pa.Table) -> None:
     for name in _never_null(row):
         if name in rows.column_names and rows.column(name).null_count:
             raise ValueError(f"column '{name}' is null")
+
+
+def check_metadata(
+    own: Collection[str], rows: int, names: Sequence[str], kinds: Sequence[pa.DataType]
+) -> None:
+    """Whether a file has the columns of metadata.parquet: texts, each column once.
+
+    Args:
+        own: columns that have to be there.
+        rows: of the file.
+    """
+    if rows > _MOST_ROWS:
+        raise ValueError(f"{rows:,} rows, which are too many")
+    for name in own:
+        if name not in names:
+            raise ValueError(f"no column '{name}'; was it made by this tool?")
+    for name, kind in zip(names, kinds, strict=True):
+        if names.count(name) > 1:
+            raise ValueError(f"column '{name}' stands twice")
+        if not _like(kind, pa.string()):
+            raise ValueError(f"column '{name}' must be of type string, got {kind}")
 
 
 def checked_row(name: str, record: Mapping[str, Any], spec: Spec) -> TrialRow:

@@ -56,6 +56,11 @@ class StudyFolder:
         return self.path / "folds.csv"
 
     @property
+    def metadata(self) -> AnyPath:
+        """What is known of validation and test images beside their labels."""
+        return self.path / "metadata.parquet"
+
+    @property
     def openings(self) -> AnyPath:
         """A line each time that a trial is going to open the test set."""
         return self.path / "test-set.jsonl"
