@@ -73,7 +73,7 @@ def ray_session(options: SearchOptions) -> Iterator[Path]:
 
 
 def _start(options: SearchOptions, folder: Path) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if options.address:
         try:
             ray.init(address=options.address, **quiet)

@@ -106,8 +106,9 @@ def test_a_study_of_the_guides_parts_by_ray_is_resumed_only_with_their_files(
         "warm": {"fusion": "branch-weights", "fusion_options": {"temperature": 4.0}},
         "peak-only": {"threshold_scale": 1.0, "localizer": "peak-box"},
     }
-    assert "branch-weights (A weight for each branch instead of one for each channel)" in shown
-    assert "fusion_options.temperature 4.0 fixed" in shown
+    report = (study / "report" / "ablation.md").read_text()
+    assert "branch-weights (A weight for each branch instead of one for each channel)" in report
+    assert "fusion_options.temperature 4.0 fixed" in " ".join(report.split())
     for name, kind, file in (
         ("warm", "fusion", "branch_weights.py"),
         ("peak-only", "localizer", "peak_box.py"),
