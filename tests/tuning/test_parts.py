@@ -82,7 +82,7 @@ def test_two_parts_of_one_name_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_study_of_the_guides_parts_by_ray_is_resumed_only_with_their_files(
-    isic_master, cache, tmp_path, monkeypatch, capsys
+    isic_master, cache, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MASLL_CACHE", str(cache))
     files = [write(tmp_path, name, code) for name, code in code_of_the_guide().items()]
@@ -94,7 +94,6 @@ def test_a_study_of_the_guides_parts_by_ray_is_resumed_only_with_their_files(
     question += ["--variants", "gated-fusion", "local-only", "--variant-from", *files]
     question += ["--arms", arms, "--trials", "1", "--epochs", "1", "--seeds", "1"]
     assert search.main(question) == 0
-    shown = " ".join(capsys.readouterr().out.split())
 
     trials = pd.read_parquet(study / "trials")
     assert len(trials) == 12 and set(trials["status"]) == {"completed"}
