@@ -9,11 +9,11 @@ import torch
 
 from masll import ModelConfig, build_model, load_model
 from masll import parts as parts_module
-from masll.audit import global_maps
 from masll.common.errors import InputError
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.localization import activation_map
+from masll.localizer_audit import global_maps
 from masll.model import save_model
 from masll.parts import load_part
 from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error, run_masll

@@ -41,7 +41,7 @@ _WORK = {
     "ablations.report": "ablations.report.write_report",
     "ablations.external.__main__": "ablations.external.__main__.Evaluation",
     "masll.train": "masll.single_run.train_one",
-    "masll.audit": "masll.audit.audit",
+    "masll.audit": "masll.localizer_audit.audit",
 }
 # Imported late by the commands themselves.
 _LATE = (
@@ -50,6 +50,8 @@ _LATE = (
     "masll.data.duplicates",
     "tuning.preview",
     "masll.single_run",
+    "masll.prediction",
+    "masll.localizer_audit",
 )
 _LIMIT = 120  # seconds of one command line
 _AT_WORK = 77  # exit status of a command that was stopped at its work
