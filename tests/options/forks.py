@@ -37,7 +37,7 @@ COMMANDS = {
 }
 _WORK = {
     "tuning.search": "tuning.search._train",
-    "tuning.smoke": "tuning.smoke.CHECKS",
+    "tuning.smoke": "tuning.smoke_checks.CHECKS",
     "ablations.report": "ablations.report.write_report",
     "ablations.external.__main__": "ablations.external.__main__.Evaluation",
     "masll.train": "masll.single_run.train_one",
@@ -52,6 +52,7 @@ _LATE = (
     "masll.single_run",
     "masll.prediction",
     "masll.localizer_audit",
+    "tuning.smoke_checks",
 )
 _LIMIT = 120  # seconds of one command line
 _AT_WORK = 77  # exit status of a command that was stopped at its work
