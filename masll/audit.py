@@ -10,7 +10,6 @@ from masll.common.options import add_options, option, options_from
 from masll.common.storage import any_path
 from masll.config import MOST_SHARE, ModelConfig
 from masll.data.options import SourceOptions, data_options
-from masll.data.prepare import prepare
 from masll.parts import load_part
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
@@ -76,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(
                 f"{flag} is the trained model's own; leave it out, or leave --model out"
             )
+    from masll.data.prepare import prepare
     from masll.devices import find_device  # PyTorch, which takes seconds
     from masll.localizer_audit import audit, draw, write_csv
     from masll.model import build_model, load_model

@@ -36,7 +36,7 @@ COMMANDS = {
     "data": "masll.data.__main__",
 }
 _WORK = {
-    "tuning.search": "tuning.search._train",
+    "tuning.search": "tuning.study_run._train",
     "tuning.smoke": "tuning.smoke_checks.CHECKS",
     "ablations.report": "ablations.report.write_report",
     "ablations.external.__main__": "ablations.external.__main__.Evaluation",
