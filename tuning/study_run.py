@@ -313,7 +313,7 @@ def _print_what_it_will_see(question: _Question, console: Terminal, *, resume: b
 
 def _report(plan: StudyPlan, folder: StudyFolder, console: Terminal) -> int:
     """The last screen: what helped, where everything lies, and how to go on."""
-    from ablations.report import print_report, write_report
+    from ablations.documents import print_report, write_report
     from ablations.rows import read_study
 
     study = read_study(folder.path)

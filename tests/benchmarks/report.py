@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from ablations.report import FORMATS
+from ablations.defaults import FORMATS
 from masll.common.storage import LocalPath
 from masll.results import EpochResult, Predictions
 from masll.variants import VARIANTS, describe

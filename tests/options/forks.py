@@ -38,8 +38,8 @@ COMMANDS = {
 _WORK = {
     "tuning.search": "tuning.study_run._train",
     "tuning.smoke": "tuning.smoke_checks.CHECKS",
-    "ablations.report": "ablations.report.write_report",
-    "ablations.external.__main__": "ablations.external.__main__.Evaluation",
+    "ablations.report": "ablations.documents.write_report",
+    "ablations.external.__main__": "ablations.external.whole.Evaluation",
     "masll.train": "masll.single_run.train_one",
     "masll.audit": "masll.localizer_audit.audit",
 }
@@ -53,6 +53,10 @@ _LATE = (
     "masll.prediction",
     "masll.localizer_audit",
     "tuning.smoke_checks",
+    "ablations.external.whole",
+    "ablations.documents",
+    "tuning.study_run",
+    "tuning.status_view",
 )
 _LIMIT = 120  # seconds of one command line
 _AT_WORK = 77  # exit status of a command that was stopped at its work

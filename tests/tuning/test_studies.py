@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from ablations.report import write_report
+from ablations.documents import write_report
 from ablations.rows import read_study
 from masll import InputError
 from masll.common.storage import any_path
