@@ -40,6 +40,8 @@ ablations.report STUDY --margin 2
 ablations.report STUDY --format word
 ablations.report STUDY STUDY
 ablations.report STUDY OTHER --prevalence 0.1
+ablations.report STUDY --by age:x
+ablations.report STUDY OTHER --by sex
 ablations.report STUDY --out pyproject.toml/OUT
 ablations.external STUDY
 ablations.external --data PATH
