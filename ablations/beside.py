@@ -6,7 +6,7 @@ import pandas as pd
 
 from ablations import published
 from ablations.boxes import box_cells, boxes
-from ablations.differences import MARGIN
+from ablations.defaults import MARGIN
 from ablations.effects import effect_cells, effects
 from ablations.ensembles import ensemble_cells, ensembles
 from ablations.formats import Cells, markdown

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ablations.differences import MARGIN
+from ablations.defaults import MARGIN
 from ablations.effects import MAIN_EFFECTS, PRIMARY, Outcome, decide
 from ablations.formats import Cells, interval, markdown, mean_and_sd, number, p_text
 from ablations.remarks import cautions

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ablations.defaults import MARGIN
 from ablations.rows import Study
 from ablations.statistics import (
     Estimate,
@@ -17,7 +18,6 @@ from ablations.statistics import (
 )
 
 ALPHA = 0.05  # of a family of comparisons
-MARGIN = 0.01  # of AUC, within which a difference is taken for none
 
 COLUMNS = (
     *("auc_low", "auc_high", "delta_auc", "delta_low", "delta_high"),

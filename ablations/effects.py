@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ablations.differences import ALPHA, MARGIN, test_scores
+from ablations.defaults import MARGIN
+from ablations.differences import ALPHA, test_scores
 from ablations.formats import Cells, interval, number, p_text, seen_from
 from ablations.rows import Study, backbone_of, name_of
 from ablations.statistics import contrast, detectable_difference, equivalence_p, holm

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 from ablations.beside import tables_beside
 from ablations.brief import brief
-from ablations.differences import MARGIN
+from ablations.defaults import MARGIN
 from ablations.figures import NEEDS, draw
 from ablations.formats import bullets, markdown, write_result
 from ablations.remarks import remarks

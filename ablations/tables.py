@@ -12,7 +12,8 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from ablations.differences import MARGIN, differences
+from ablations.defaults import MARGIN
+from ablations.differences import differences
 from ablations.formats import (
     HEADINGS,
     Cells,

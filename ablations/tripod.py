@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.differences import MARGIN
+from ablations.defaults import MARGIN
 from ablations.formats import (
     ABSENT,
     Cells,

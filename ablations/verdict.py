@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ablations.differences import MARGIN
+from ablations.defaults import MARGIN
 from ablations.effects import MAIN_EFFECTS, PRIMARY, Finding, effects, statement
 from ablations.formats import p_text
 from ablations.gates import silent_gates

@@ -4,14 +4,9 @@ import argparse
 import contextlib
 import json
 import re
-import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
-
-from PIL import Image
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
@@ -20,15 +15,11 @@ from masll.common.progress import progress_bar
 from masll.common.storage import any_path
 from masll.config import MOST_COUNT
 from masll.data.listing import image_files
-from masll.data.reading import read_rgb, to_square
-from masll.devices import find_device
-from masll.ensemble import ask
-from masll.model import Masll, load_model
 from masll.parts import load_part
-from masll.pictures import box_on_image, draw_view
 from masll.thresholds import threshold_of
 
-_COLUMNS = ("image", "probability", "x0", "y0", "x1", "y1")
+_CORNERS = ("x0", "y0", "x1", "y1")
+_COLUMNS = ("image", "probability", *_CORNERS)
 _CALLED = "called"  # the column of decisions: 1 where the threshold is reached
 _BATCH = 16
 _EPILOG = """\
@@ -112,8 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     _check(options)
     threshold = _threshold(options.threshold, options.model, tta=options.tta)
-    device = find_device(options.device)
     files = image_files(options.images)
+    from masll.devices import find_device  # PyTorch, which takes seconds
+    from masll.model import load_model
+    from masll.prediction import figure_paths, predict_files
+
+    device = find_device(options.device)
     parts = [load_part(named) for named in options.variant_from]
     models = [load_model(folder, parts).to(device) for folder in options.model]
     for folder, model in zip(options.model, models, strict=True):
@@ -132,54 +127,6 @@ def main(arguments: list[str] | None = None) -> int:
         rows = [{**row, _CALLED: int(row["probability"] >= threshold)} for row in rows]
     print(_formatted(rows, options.format, decided=threshold is not None), end="")
     return 0 if len(rows) == len(files) else 1
-
-
-def predict_files(
-    models: Masll | Sequence[Masll],
-    paths: list[Path],
-    figures: Mapping[Path, Path] = MappingProxyType({}),
-    *,
-    tta: bool = False,
-) -> list[dict[str, Any]]:
-    """Predict some image files at once.
-
-    Args:
-        models: one, or several whose mean probability is taken.
-        figures: where to draw what the one network looked at, by image file (see `figure_paths`).
-        tta: see `masll.ensemble.ask`.
-
-    Returns:
-        A row for each file that could be read: image, probability, and x0, y0, x1, y1 as shares of
-        the image (None without SLL, and of several models). The others are named on stderr.
-    """
-    models = [models] if isinstance(models, Masll) else models
-    readable, images = [], []
-    for path in paths:
-        try:
-            images.append(read_rgb(path))
-            readable.append(path)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-    if not images:
-        return []
-    rows = []
-    for path, image, answer in zip(readable, images, ask(models, images, tta=tta), strict=True):
-        fit = models[0].inputs.fit
-        box = None if answer.box is None else box_on_image(answer.box, image, fit)
-        corners = dict(zip(_COLUMNS[2:], box or 4 * (None,), strict=True))
-        rows.append({"image": str(path), "probability": answer.probability, **corners})
-        if path in figures:
-            config = models[0].config
-            view = draw_view(
-                image if fit == "squash" else to_square(image, max(image.size), fit),
-                answer.probability,
-                answer.box,
-                answer.activation,
-                config.threshold_scale,
-                largest_component=config.largest_component,
-            )
-            _save(view, figures[path])
-    return rows
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -214,31 +161,13 @@ def _threshold(text: str | None, folders: Sequence[str], *, tta: bool) -> float 
     return threshold_of(folders, int(named[1]) / 100)
 
 
-def figure_paths(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """A PNG in `folder` for each image file: of its own, and never one of the images."""
-    placed: dict[Path, Path] = {}
-    named: Counter[str] = Counter()
-    for image in dict.fromkeys(images):
-        named[image.stem] += 1
-        number = f"-{named[image.stem]}" * (named[image.stem] > 1)  # the name comes again
-        placed[image] = folder / f"{image.stem}-view{number}.png"
-    return placed
-
-
-def _save(view: Image.Image, path: Path) -> None:
-    try:
-        view.save(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def _formatted(rows: list[dict[str, Any]], style: str, *, decided: bool) -> str:
     if style == "json":
         return json.dumps(rows, indent=2) + "\n"
     if style == "csv":
         columns = (*_COLUMNS, _CALLED) if decided else _COLUMNS
         return csv_lines(columns, ([row[name] for name in columns] for row in rows))
-    boxed = [name for name in _COLUMNS[2:] if any(row[name] is not None for row in rows)]
+    boxed = [name for name in _CORNERS if any(row[name] is not None for row in rows)]
     called = [f"{_CALLED:<8}"] * decided
     lines = [["melanoma", *called, *(f"{name:>5}" for name in boxed), "image"]] if rows else []
     for row in rows:

@@ -9,7 +9,6 @@ from masll.common.options import add_options, option, options_from
 from masll.common.storage import any_path
 from masll.config import MOST_THREADS, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
-from masll.data.prepare import prepare
 from masll.parts import load_part
 
 _EPILOG = """\
@@ -75,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise InputError(f"--source-size {source_size} is below --image-size; make it larger")
     print("importing PyTorch", flush=True)  # which takes seconds
     from masll.backbones import feature_layout
+    from masll.data.prepare import prepare
     from masll.devices import find_device, keep_freed_memory
     from masll.model import find_weights
     from masll.single_run import Question, train_one

@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[1]
 TINY_BACKBONE = "test_resnet"  # timm's own network for tests, half a million weights
 # One process that has imported PyTorch, once: commands run in forks of it.
 _WARM = multiprocessing.get_context("forkserver")
-_WARM.set_forkserver_preload(["masll.train", "masll.predict", "masll.audit", "masll.data.__main__"])
+_WARM.set_forkserver_preload(
+    [
+        *("masll.train", "masll.single_run", "masll.predict", "masll.prediction"),
+        *("masll.audit", "masll.localizer_audit", "masll.data.__main__"),
+    ]
+)
 COUNTS = {"ISIC-2017_Training": 24, "ISIC-2017_Validation": 12, "ISIC-2017_Test_v2": 12}
 
 

@@ -1,317 +1,124 @@
-"""`python -m tuning.search`: search every arm, confirm its best over seeds, print the ablation."""
+"""`python -m tuning.search`: search every arm, confirm its best over seeds, print the ablation.
 
-import contextlib
+The command line, and the files that take its place; `study_run` does the work.
+"""
+
+import argparse
 import dataclasses
-import datetime
 import functools
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from masll.common.command import command_line, run
+from masll.common.checks import suggestion
+from masll.common.command import Parser, run
 from masll.common.errors import InputError
-from masll.common.escaping import for_terminal
+from masll.common.options import add_options
 from masll.common.storage import any_path
-from masll.common.terminal import Terminal
-from masll.common.times import duration
-from masll.data.prepare import prepare
-from masll.data.store import ImageStore
-from tuning.checks import (
-    check_machine,
-    check_masks,
-    check_networks,
-    check_new,
-    check_parts,
-    check_resumed,
-    check_same_images,
-    check_same_parts,
-    check_same_weights,
-)
-from tuning.dashboard import dashboard_file
-from tuning.declarations import declared_arms
-from tuning.display import StudyDisplay, counts
-from tuning.images import (
-    StudyImages,
-    choose_images,
-    keep_metadata,
-    read_images,
-    write_folds,
-)
-from tuning.ledger import Ledger, Outcome
-from tuning.options import SearchOptions, parse_time, resolve
-from tuning.plan import StudyPlan
-from tuning.quiet import quiet_optuna
-from tuning.ray_switches import set_switches
-from tuning.restore import forget_ended, load_plan
-from tuning.search_command import parse
-from tuning.space import load_space
-from tuning.specification import make_spec, resumed_options, with_run
-from tuning.study.arm import Arm
-from tuning.study.folder import StudyFolder
-from tuning.study.known import USUAL
-from tuning.study.lock import hold
-from tuning.study.rows import TrialRow
-from tuning.study.set_aside import set_damaged_aside
-from tuning.study.spec import Spec, read_spec
-from tuning.study.trial import Stage, Status, TrialResult
-from tuning.study.writer import RowWriter
+from masll.data.synthetic_source import WORDS as SYNTHETIC
+from tuning.options import SearchOptions, resolve
+from tuning.tables import read_config
+
+_DESCRIPTION = """\
+Search hyperparameters with the same budget for every arm (a variant on a backbone), retrain each
+arm's best over several seeds, open the test set once, and print the ablation table."""
+
+_EPILOG = """\
+examples:
+  python -m tuning.search
+      the demo preset on synthetic lesions: five arms in a few minutes on a laptop
+  python -m tuning.search --data ISIC2017 --backbones efficientnet_lite0 --image-size 96 \\
+      --trials 3 --epochs 2 --seeds 2
+      a first look at real images
+  python -m tuning.search --data ISIC2017 --preset paper --num-gpus 8 --study studies/paper
+      the paper's setting on a server
+  python -m tuning.search --study studies/paper --resume
+      go on with a study that was stopped; python -m tuning.status studies/paper looks on
+  python -m tuning.search --config studies/paper/spec.json --seeds 10 --name ten-seeds
+      what another study was asked, or a TOML file of options, but for what is given beside it
+      (python -m tuning.status STUDY --config prints one)
+
+exit status: 0 all done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-C
+"""
+
+_FLAGS = {
+    "resume": "go on with the study in --study; trials and seeds may be raised",
+    "dry_run": "print arms, trials, space and the time they will take, and start nothing",
+    "confirm_again": "with --resume: open the test set once more, for arms whose longer "
+    "search has found something better; every table will say so",
+    "retry_failed": "with --resume: train the trials again that have failed",
+    "set_aside": "with --resume: move the files of damaged trials to STUDY/set-aside, and "
+    "train these trials again",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     chosen = parse(arguments)
-    quiet_optuna()
-    resume, dry_run = chosen.pop("resume", False), chosen.pop("dry_run", False)
-    of_resume = {name: chosen.pop(name, False) for name in ("confirm_again", "retry_failed")}
-    set_aside = chosen.pop("set_aside", False)
-    if set_aside and dry_run:
+    flags = {name: True for name in _FLAGS if chosen.pop(name, False)}
+    if {"set_aside", "dry_run"} <= flags.keys():
         raise InputError("--set-aside moves files, --dry-run changes none; leave one out")
-    for name, given in {**of_resume, "set_aside": set_aside}.items():
-        if given and not resume:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(f"{flag} needs --resume and --study DIR, the study to go on with")
-    if resume and "study" not in chosen:
+    resumes = flags.pop("resume", False)
+    of_resume = [_flag(name) for name in flags if name != "dry_run"]
+    if of_resume and not resumes:
+        raise InputError(f"{of_resume[0]} needs --resume and --study DIR, the study to go on with")
+    if resumes and "study" not in chosen:
         raise InputError("--resume needs --study DIR, the study to go on with")
-    console = Terminal()
-    if resume:
-        question = _resumed_question(chosen, console, here=not dry_run, damaged=set_aside)
-    else:
-        question = _new_question(chosen, console, here=not dry_run)
-    options = question.options
-    if dry_run:
-        from tuning.preview import print_plan  # imports PyTorch
+    if resumes:
+        from tuning.study_run import resume  # Optuna, which takes a while
 
-        plan = question.plan(**of_resume)
-        print_plan(plan, options, question.store, question.images, console)
-        _print_what_it_will_see(question, console, resume=resume)
-        return 0
-    with hold(question.folder):
-        if set_aside:
-            for line in set_damaged_aside(question.folder, question.spec):
-                console.print(line, soft_wrap=True)
-        plan = question.plan(**of_resume)
-        forget_ended(question.folder, plan)
-        outcome = _train(plan, question, console)
-    resumed = command_line("tuning.search", "--study", question.folder, "--resume")
-    if (error := _error(outcome, plan)) is not None:
-        print(f"error: {for_terminal(error)}, then go on: {resumed}", file=sys.stderr)
-        return 1
-    if not plan.done:
-        console.print(
-            f"{'Ray has died' if outcome.ray_died else 'stopped'}; everything finished is kept, "
-            "and what was running goes on after its last checkpoint with:\n"
-            f"  {resumed}",
-            soft_wrap=True,
-        )
-        return 1 if outcome.ray_died else 130
-    return _report(plan, question.folder, console)
-
-
-def _error(outcome: Outcome, plan: StudyPlan) -> str | None:
-    """What ended a run before its plan was done, and what to do; None if nothing has."""
-    if outcome.unwritable is not None:
-        return f"{outcome.unwritable}; everything finished is kept: make room"
-    if outcome.hopeless is not None:
-        return f"every trial crashed before its first epoch: {outcome.hopeless}; mend that"
-    if outcome.crowded is not None:
-        reason = f"{outcome.crowded}; for half an hour nothing could run"
-        return f"memory is full: {reason}; everything finished is kept: make room"
-    if outcome.failure is not None and not plan.done:
-        return f"Ray Tune ended the run: {outcome.failure}; everything finished is kept: mend that"
-    return None
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What a study is asked, and all that it takes to answer."""
-
-    folder: StudyFolder
-    options: SearchOptions
-    spec: Spec
-    store: ImageStore
-    images: StudyImages
-
-    def plan(self, *, confirm_again: bool, retry_failed: bool) -> StudyPlan:
-        """What is left to do."""
-        return load_plan(
-            self.folder,
-            self.options,
-            self.spec,
-            confirm_again=confirm_again,
-            retry_failed=retry_failed,
-        )
-
-
-def _new_question(chosen: dict[str, Any], console: Terminal, *, here: bool) -> _Question:
-    """A new study; `here` if it is to run on this machine, or from it."""
+        return resume(chosen, **flags)
     options = resolve(chosen)
-    space = load_space(options.space, options.fixed)
-    arms = declared_arms(options, space)
-    folder = _folder(options.study or _new_folder(options.name))
-    check_new(folder)
-    store = _checked_store(options, console, here=here, arms=arms)
-    check_masks(arms, store)
-    images = choose_images(options)
-    images.check_classes(store)
-    return _Question(folder, options, make_spec(options, arms, space, store, images), store, images)
+    from tuning.study_run import begin
+
+    return begin(options, **flags)
 
 
-def _resumed_question(
-    chosen: dict[str, Any], console: Terminal, *, here: bool, damaged: bool
-) -> _Question:
-    """A study that goes on; `damaged` if some of its trials may be."""
-    folder = _folder(chosen["study"])
-    spec = read_spec(folder)
-    options = resumed_options(spec, chosen)
-    check_resumed(folder)
-    if not damaged:
-        load_plan(folder, options, spec)  # images may take long to prepare
-    store = _checked_store(options, console, here=here)
-    check_same_images(spec, options.data, store)
-    check_same_weights(spec, options)
-    check_same_parts(folder, spec, options)
-    # A larger budget, where the images are now, and what an earlier version did not say.
-    asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
-    asked |= {"data": options.data, "weights": options.weights}
-    asked |= {"name": options.name, "note": options.note}
-    asked |= dataclasses.asdict(options.selection)
-    spec = dataclasses.replace(spec, options={**spec.options, **asked})
-    images = read_images(folder, spec)
-    images.check_classes(store)
-    return _Question(folder, options, spec, store, images)
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
-def _checked_store(
-    options: SearchOptions, console: Terminal, *, here: bool, arms: Sequence[Arm] = ()
-) -> ImageStore:
-    """The images, once it is known that machine, networks and users' own parts are well."""
-    console.say("importing PyTorch, to check the networks")
-    if here:
-        check_machine(options)
-    check_networks(options, weights=here)
-    check_parts(arms, options)
-    console.say(f"looking through the images, {options.data}")
-    return prepare(options, options.source_pixels, for_training=True)
+def parse(arguments: list[str] | None) -> dict[str, Any]:
+    """The options that were given, and only those: on the command line, or in a file of `--config`.
 
-
-def _new_folder(name: str | None) -> str:
-    words = [f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}", *(name or "").split()]
-    return f"{USUAL}/{'-'.join(words)}"
-
-
-def _folder(name: str) -> StudyFolder:
-    return StudyFolder(any_path(name))
-
-
-def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
-    """Run what is left of the plan, with its progress on the console."""
-    folder, options, spec = question.folder, question.options, question.spec
-    set_switches()
-    console.say("importing Ray" if options.in_process else "starting Ray and its workers")
-    from tuning import engine, in_process  # seconds to import, and Ray reads the switches then
-    from tuning.trainable import ray_node_id
-    from tuning.trial_run import Job
-
-    started = datetime.datetime.now(datetime.UTC)
-    ray: contextlib.AbstractContextManager[Path | None] = (
-        contextlib.nullcontext() if options.in_process else engine.ray_session(options)
+    Raises:
+        InputError: a file of `--config` that cannot be read, or that names an unknown option.
+    """
+    parser = Parser(prog="python -m tuning.search", description=_DESCRIPTION, epilog=_EPILOG)
+    add_options(parser, SearchOptions, suppress_defaults=True)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=None,
+        help="options by name, with tables [space.NAME] and [arms.NAME] of searched parameters and "
+        "arms: a TOML file, or the spec.json of another study; what is given beside it counts",
     )
-    with ray as ray_folder, dashboard_file(folder, plan) as dashboard:
-        slots = (
-            in_process.one_slot(options)
-            if options.in_process
-            else engine.choose_slots(options, spec.arms, console.print)
-        )
-        write_folds(folder, question.images)
-        keep_metadata(folder, question.store)
-        for name, part in options.parts.items():
-            folder.part(name).write_whole(part.source)
-        spec.write(folder)  # from here on there is a study
-        console.tell(f"study {folder}: {counts(plan)}; {slots}")
-        job = Job(
-            store=str(question.store.folder.resolve()),
-            node_id=None if options.in_process else ray_node_id(),
-            data=options.data_options,
-            fingerprint=question.store.index["fingerprint"],
-            study=str(folder.path.resolve()),
-            recipe=options.recipe,
-            threads=slots.cpus,
-        )
-        display = StudyDisplay(plan, slots.count, console, folder)
-
-        def on_result(result: TrialResult, row: TrialRow) -> None:
-            dashboard.add(result)
-            display.add(result, row)
-
-        ledger = Ledger(
-            plan,
-            RowWriter(folder, spec.space),
-            slots,
-            on_result=on_result,
-            on_begin=display.begin,
-            on_report=display.report,
-            on_slots=display.set_slots,
-            say=display.say,
-            search_ends=time.monotonic() + parse_time(options.time_budget),
-        )
-        with display.shown():
-            outcome = (
-                in_process.run(ledger, job, question.store, question.images)
-                if options.in_process
-                else engine.run(ledger, job, folder=ray_folder)
-            )
-    try:
-        with_run(spec, folder, started, slots, outcome).write(folder)
-    except InputError:
-        if outcome.unwritable is None:  # else that is what is told
-            raise
-    return outcome
+    for name, help_text in _FLAGS.items():
+        shown: dict[str, Any] = {"action": "store_true", "default": argparse.SUPPRESS}
+        parser.add_argument(_flag(name), help=help_text, **shown)
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(parser.parse_args(arguments)).items()
+    }
+    config = chosen.pop("config")
+    if config is not None:
+        chosen = {**_of_file(config, chosen), **chosen}
+    # --resume may come from elsewhere.
+    if "data" in chosen and chosen["data"] not in SYNTHETIC:
+        chosen["data"] = str(any_path(chosen["data"]).resolve())
+    if "weights" in chosen:
+        named = (setting.partition("=") for setting in chosen["weights"])
+        chosen["weights"] = tuple(f"{b}{e}{file and Path(file).resolve()}" for b, e, file in named)
+    return chosen
 
 
-def _print_what_it_will_see(question: _Question, console: Terminal, *, resume: bool) -> None:
-    """By the number of test images, and by what the search has shown of a study that goes on."""
-    from ablations.planning import print_planned
-    from ablations.rows import read_study
-
-    labels = question.store.listed("test")["labels"]
-    options = question.options
-    study = read_study(question.folder.path, search_predictions=False) if resume else None
-    print_planned(question.spec.arms, sum(labels), len(labels), options.seeds, console, study)
-
-
-def _report(plan: StudyPlan, folder: StudyFolder, console: Terminal) -> int:
-    """The last screen: what helped, where everything lies, and how to go on."""
-    from ablations.report import print_report, write_report
-    from ablations.rows import read_study
-
-    study = read_study(folder.path)
-    write_report(study, ("md", "csv", "tex"))
-    console.print()
-    print_report(study, console)
-    run = read_spec(folder).runs[-1]
-    for place in run.left_out:
-        console.tell(f"broken  {place}: no trial came to its first epoch there")
-    console.print(
-        f"\ntook    {duration(run.seconds)}; slots busy for {run.busy:.0%} of it\n"
-        f"rows    {folder}/trials, epochs, predictions (Parquet)\n"
-        f"models  {folder}/models\n"
-        f"report  {folder}/report/ablation.md\n"
-        f"next    {command_line('ablations.report', folder)}\n"
-        "        draws figures, the page summary.html and its notebook summary.ipynb",
-        soft_wrap=True,
-    )
-    failed = [
-        f"{arm.arm}: {arm.count(Stage.SEARCH, Status.FAILED)} search and "
-        f"{arm.count(Stage.CONFIRM, Status.FAILED)} confirm trials failed"
-        for arm in plan.arms.values()
-        if arm.count(Stage.SEARCH, Status.FAILED) + arm.count(Stage.CONFIRM, Status.FAILED)
-        or (arm.best is None and arm.trials)
-    ]
-    if failed:
-        print("; ".join(failed) + f"; column 'error' in {folder}/trials says why", file=sys.stderr)
-    return 1 if failed else 0
+def _of_file(path: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a file of `--config`."""
+    known = {field.name for field in dataclasses.fields(SearchOptions)}
+    config = read_config(path, with_parts="variant_from" in given)
+    for name in config:
+        if name not in known:
+            raise InputError(f"--config {path}: unknown option {name}{suggestion(name, known)}")
+    return config
 
 
 command = functools.partial(run, main)  # of the console script

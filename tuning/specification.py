@@ -50,11 +50,10 @@ def make_spec(
     images: StudyImages,
 ) -> Spec:
     """The spec of a new study."""
-    values = dataclasses.asdict(options)
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return Spec(
         arms=tuple(arms),
-        options={k: v for k, v in values.items() if k not in _NOT_ASKED | _READ | _READ_AGAIN},
+        options=what_is_asked(options),
         space=space,
         data=DataRecord(
             source=store.index["source"],
@@ -71,6 +70,12 @@ def make_spec(
         primary=describe(PLAIN).lacks,
         created_at=_iso(datetime.datetime.now(datetime.UTC)),
     )
+
+
+def what_is_asked(options: SearchOptions) -> dict[str, Any]:
+    """The options that a spec holds, by name."""
+    elsewhere = _NOT_ASKED | _READ | _READ_AGAIN
+    return {k: v for k, v in dataclasses.asdict(options).items() if k not in elsewhere}
 
 
 def with_run(

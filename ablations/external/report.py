@@ -23,7 +23,6 @@ from ablations.verdict import verdict
 from masll.common.storage import AnyPath
 from masll.variants import REFERENCE
 
-FORMATS = ("md", "csv", "tex", "figures")
 # Of the tables of a study those that test images alone make.
 _BESIDE = frozenset(
     (
@@ -46,12 +45,12 @@ class Findings:
 
 
 def write_external_report(
-    found: Findings, folder: AnyPath, formats: Sequence[str] = FORMATS
+    found: Findings, folder: AnyPath, formats: Sequence[str]
 ) -> tuple[pd.DataFrame, list[AnyPath]]:
     """Write the tables and figures of an external set.
 
     Args:
-        formats: some of FORMATS.
+        formats: some of md, csv, tex and figures.
         folder: to write into.
 
     Returns:

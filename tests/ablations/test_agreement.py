@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ablations import figures
+from ablations.documents import write_report
 from ablations.effects import effects
-from ablations.report import write_report
 from ablations.rows import read_study
 from ablations.tables import ablation_table
 from ablations.verdict import verdict

@@ -4,7 +4,7 @@ import pytest
 
 from ablations import figures
 from ablations.appearance import in_order, look_of
-from ablations.report import write_report
+from ablations.documents import write_report
 from ablations.rows import read_study
 from ablations.tables import ablation_table
 from ablations.verdict import verdict

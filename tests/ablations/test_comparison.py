@@ -8,7 +8,8 @@ import pytest
 
 from ablations.comparison import between_studies, compare, comparison_cells, note
 from ablations.differences import test_scores
-from ablations.report import main, write_comparison
+from ablations.documents import write_comparison
+from ablations.report import main
 from ablations.rows import read_study
 from ablations.statistics import auc_difference
 from ablations.tables import ablation_table

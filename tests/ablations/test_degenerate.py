@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from IPython.display import Image, Markdown
 
+from ablations.documents import write_report
 from ablations.figures import FIGURES, NEEDS
-from ablations.report import write_report
 from ablations.summary import NOTEBOOK
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from sklearn.metrics import roc_auc_score
 
-from ablations.report import main, write_report
+from ablations.documents import write_report
+from ablations.report import main
 from ablations.rows import read_study
 from ablations.summary import write_page
 from masll.common.errors import InputError
@@ -191,7 +192,7 @@ def test_brackets_in_a_path_are_printed_as_they_are(
 
 
 def test_the_report_loads_no_training_library() -> None:
-    code = "import sys, ablations.report; print({'torch', 'ray', 'timm'} & set(sys.modules))"
+    code = "import sys, ablations.documents; print({'torch', 'ray', 'timm'} & set(sys.modules))"
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -14,18 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import psutil
 
-from ablations.report import FORMATS
+from ablations.defaults import FORMATS
 from masll.common.storage import LocalPath
 from masll.results import EpochResult, Predictions
 from masll.variants import VARIANTS, describe
 from tuning.options import resolve
 from tuning.space import DEFAULT_SPACE
+from tuning.specification import what_is_asked
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.rows import TrialRow
@@ -39,8 +39,8 @@ BACKBONE = "resnet18"
 
 def write_study(folder: Path, trials: int, seeds: int) -> None:
     """A finished study whose rows are drawn."""
-    options = asdict(resolve({})) | {"trials": trials, "seeds": seeds}
-    options.pop("space")
+    asked = {"backbones": (BACKBONE,), "trials": trials, "seeds": seeds, "epochs": EPOCHS}
+    options = what_is_asked(resolve(asked))
     arms = tuple(Arm(variant, BACKBONE) for variant in VARIANTS)
     study = StudyFolder(LocalPath(folder))
     Spec(arms, options, DEFAULT_SPACE).write(study)
@@ -48,8 +48,8 @@ def write_study(folder: Path, trials: int, seeds: int) -> None:
     for variant in VARIANTS:
         for number in range(trials):
             _write_trial(rows, rng, variant, Stage.SEARCH, number)
-        for seed in range(1, seeds + 1):
-            _write_trial(rows, rng, variant, Stage.CONFIRM, seed)
+        for number in range(seeds):
+            _write_trial(rows, rng, variant, Stage.CONFIRM, number)
 
 
 def _write_trial(
@@ -66,7 +66,7 @@ def _write_trial(
     if localizes:
         params["threshold_scale"] = rng.uniform(0.5, 2)
     row = TrialRow.of(
-        Trial(Arm(variant, BACKBONE), stage, number, number, params),
+        Trial(Arm(variant, BACKBONE), stage, number, number + 1, params),
         Status.COMPLETED if epochs == EPOCHS else Status.PRUNED,
         epochs=epochs,
         best_epoch=epochs,

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
+from ablations.documents import write_report
 from ablations.remarks import remarks
-from ablations.report import write_report
 from ablations.rows import read_study
 from masll import VARIANTS, ModelConfig
 from masll.config import BEFORE, TrainConfig

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masll import InputError, ModelConfig, build_model
-from masll.audit import AuditOptions, audit, best_constant_box, box_iou, on_grid
+from masll.audit import SCALES, AuditOptions
 from masll.data import find_source, open_store
 from masll.localization import activation_map, mask_to_box, resize, scale_boxes
+from masll.localizer_audit import audit, best_constant_box, box_iou, on_grid
 from tests.support import TINY_BACKBONE, assert_one_line_error, run_masll
 
 
@@ -81,7 +82,7 @@ def test_images_without_masks_are_refused(model, split):
     import dataclasses
 
     with pytest.raises(InputError, match="no lesion masks"):
-        audit(model, dataclasses.replace(split, masks=None))
+        audit(model, dataclasses.replace(split, masks=None), SCALES)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from masll import ModelConfig, build_model, load_model
-from masll import parts as parts_module
-from masll.audit import global_maps
 from masll.common.errors import InputError
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
 from masll.localization import activation_map
+from masll.localizer_audit import global_maps
 from masll.model import save_model
 from masll.parts import load_part
 from tests.support import ROOT, TINY_BACKBONE, assert_one_line_error, run_masll
@@ -195,7 +194,9 @@ def test_an_installed_package_offers_a_part_by_name(tmp_path, monkeypatch):
     write(tmp_path, "a_package_of_sums.py", FUSION)
     monkeypatch.syspath_prepend(str(tmp_path))
     offered = EntryPoints([EntryPoint("a-sum", "a_package_of_sums", "masll.parts")])
-    monkeypatch.setattr(parts_module, "entry_points", lambda group: offered.select(group=group))
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: offered.select(group=group)
+    )
     assert load_part("a-sum").name == "a-sum"
     assert load_part("a-sum").source == FUSION
     assert "a_package_of_sums" not in sys.modules, "it runs once, as a part"

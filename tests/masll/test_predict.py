@@ -23,7 +23,8 @@ from masll.ensemble import ask
 from masll.metrics import threshold_at
 from masll.model import save_model
 from masll.pictures import as_input, draw_view
-from masll.predict import _formatted, figure_paths, main, predict_files
+from masll.predict import _formatted, main
+from masll.prediction import figure_paths, predict_files
 from masll.results import Predictions
 from masll.thresholds import save_validation, threshold_of
 from tests.support import TINY_BACKBONE, assert_one_line_error, run_masll

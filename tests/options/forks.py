@@ -36,12 +36,12 @@ COMMANDS = {
     "data": "masll.data.__main__",
 }
 _WORK = {
-    "tuning.search": "tuning.search._train",
-    "tuning.smoke": "tuning.smoke.CHECKS",
-    "ablations.report": "ablations.report.write_report",
-    "ablations.external.__main__": "ablations.external.__main__.Evaluation",
+    "tuning.search": "tuning.study_run._train",
+    "tuning.smoke": "tuning.smoke_checks.CHECKS",
+    "ablations.report": "ablations.documents.write_report",
+    "ablations.external.__main__": "ablations.external.whole.Evaluation",
     "masll.train": "masll.single_run.train_one",
-    "masll.audit": "masll.audit.audit",
+    "masll.audit": "masll.localizer_audit.audit",
 }
 # Imported late by the commands themselves.
 _LATE = (
@@ -50,6 +50,13 @@ _LATE = (
     "masll.data.duplicates",
     "tuning.preview",
     "masll.single_run",
+    "masll.prediction",
+    "masll.localizer_audit",
+    "tuning.smoke_checks",
+    "ablations.external.whole",
+    "ablations.documents",
+    "tuning.study_run",
+    "tuning.status_view",
 )
 _LIMIT = 120  # seconds of one command line
 _AT_WORK = 77  # exit status of a command that was stopped at its work

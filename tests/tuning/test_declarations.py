@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablations.report import write_report
+from ablations.documents import write_report
 from ablations.rows import read_study
 from ablations.tables import ablation_table
 from ablations.tripod import tripod

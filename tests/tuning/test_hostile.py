@@ -36,7 +36,8 @@ def finished(tmp_path_factory, isic_master, cache) -> Path:
         root.mkdir()
         status, _, output = run_fork(root, isic_master)
     assert status == 0, output
-    for module in (*COMMANDS, "tuning.preview"):
+    late = ("tuning.study_run", "tuning.status_view", "tuning.preview", "ablations.documents")
+    for module in (*COMMANDS, *late):
         importlib.import_module(module)
     return root / "study"
 
@@ -49,11 +50,11 @@ def study(finished, tmp_path, cache, monkeypatch) -> Path:
 
 
 def leave_out_what_is_no_reading() -> None:
-    from ablations import report
-    from tuning import preview, search
+    from ablations import documents
+    from tuning import preview, study_run
 
-    preview.print_plan = search._print_what_it_will_see = lambda *_, **__: None
-    report.write_report = report.print_report = lambda *_: []
+    preview.print_plan = study_run._print_what_it_will_see = lambda *_, **__: None
+    documents.write_report = documents.print_report = lambda *_: []
 
 
 def read(study: Path, *commands: str) -> dict[str, tuple[int | None, str]]:
@@ -108,10 +109,10 @@ def go_on(study: Path, *words: str) -> tuple[int | None, str]:
     """Resume a study with a stand-in for training: exit status and output."""
 
     def stand_in() -> None:
-        from tuning import in_process, search
+        from tuning import in_process, study_run
 
         in_process.TrialRun = StandIn  # type: ignore[misc,assignment]
-        search._report = lambda *_: 0  # type: ignore[assignment]
+        study_run._report = lambda *_: 0  # type: ignore[assignment]
 
     command = ["tuning.search", "--resume", "--in-process", "--study", str(study), *words]
     return run(command, study.parent / "output", stand_in)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from masll.common.errors import InputError
-from tuning import smoke
+from tuning import smoke, smoke_checks
 
 CPU = ["--device", "cpu", "--backbone", "test_resnet", "--image-size", "64"]
 
@@ -19,8 +19,8 @@ def test_the_page_has_a_line_for_each_check_with_what_was_seen(capsys, monkeypat
     def fails(_):
         raise RuntimeError("CUDA error: unspecified launch failure\nand more")
 
-    quick = {name: smoke.CHECKS[name] for name in ("driver", "bfloat16", "crop")}
-    monkeypatch.setattr(smoke, "CHECKS", quick | {"broken": fails})
+    quick = {name: smoke_checks.CHECKS[name] for name in ("driver", "bfloat16", "crop")}
+    monkeypatch.setattr(smoke_checks, "CHECKS", quick | {"broken": fails})
     assert smoke.main(CPU) == 1
     page = rows(capsys.readouterr().out)
     assert page["driver"][:2] == page["bfloat16"][:2] == ["skipped", "needs a GPU"]
@@ -29,16 +29,14 @@ def test_the_page_has_a_line_for_each_check_with_what_was_seen(capsys, monkeypat
         "**FAILED**",
         "RuntimeError: CUDA error: unspecified launch failure",
     ]
-    monkeypatch.setattr(smoke, "CHECKS", quick)
+    monkeypatch.setattr(smoke_checks, "CHECKS", quick)
     assert smoke.main(CPU) == 0
 
 
 @pytest.mark.parametrize(("fault", "words"), [("loss", "loss is off"), ("gradient", "cosine")])
 def test_a_device_that_computes_something_else_is_found(monkeypatch, fault, words, tmp_path):
-    here = smoke._Here(
-        smoke.SmokeOptions("cpu", "test_resnet", 64), torch.device("cpu"), 0, tmp_path
-    )
-    assert "five variants" in smoke._steps(here)
+    here = smoke_checks.Here("test_resnet", 64, torch.device("cpu"), 0, tmp_path)
+    assert "five variants" in smoke_checks._steps(here)
     honest, calls = torch.nn.functional.cross_entropy, []
 
     def second_is_wrong(logits, labels):
@@ -50,7 +48,7 @@ def test_a_device_that_computes_something_else_is_found(monkeypatch, fault, word
 
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", second_is_wrong)
     with pytest.raises(InputError, match=words):
-        smoke._steps(here)
+        smoke_checks._steps(here)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPUs")
@@ -61,5 +59,5 @@ def test_without_a_gpu_it_is_one_line():
 
 @pytest.mark.soak
 def test_a_study_is_killed_and_resumed_by_it(tmp_path):
-    here = smoke._Here(smoke.SmokeOptions("cpu"), torch.device("cpu"), 0, tmp_path)
-    assert smoke._packed(here).startswith("6 trials, on the CPU; killed after ")
+    here = smoke_checks.Here("densenet121", 224, torch.device("cpu"), 0, tmp_path)
+    assert smoke_checks._packed(here).startswith("6 trials, on the CPU; killed after ")

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from ablations.report import write_report
+from ablations.documents import write_report
 from ablations.rows import read_study
 from masll import InputError
 from masll.common.storage import any_path
@@ -14,10 +14,10 @@ from tests.support import ROOT, TINY_BACKBONE
 from tests.terminals import on_terminal
 from tuning import status
 from tuning.options import resolve
-from tuning.search import _new_folder
 from tuning.studies import list_studies
 from tuning.study.folder import StudyFolder
 from tuning.study.spec import read_spec
+from tuning.study_run import _new_folder
 
 GOLDEN = ROOT / "tests" / "golden"
 

@@ -11,7 +11,7 @@ from masll.common.storage import any_path
 from tests.support import ROOT
 from tuning.declarations import declared_arms
 from tuning.options import resolve
-from tuning.search_command import parse
+from tuning.search import parse
 from tuning.space import load_space
 from tuning.study.folder import StudyFolder
 from tuning.study.spec import Spec, read_spec

@@ -25,6 +25,20 @@ _ROUNDING = 1e-9  # of a logarithm and back
 _NEVER_NEGATIVE = ("number", "seed", "epochs", "crashes", "preemptions", "seconds")
 
 
+def _never_null(row: RowType) -> Collection[str]:
+    """Columns that are no numbers and cannot be unknown."""
+    hints = typing.get_type_hints(row)
+    names = (each.name for each in dataclasses.fields(row) if each.metadata.get("column", True))
+    return {
+        name
+        for name in names
+        if not isinstance(hints[name], types.UnionType) and hints[name] is not float
+    }
+
+
+_NEVER_NULL = {row: _never_null(row) for row in (TrialRow, EpochRow, PredictionRow)}
+
+
 def check_columns(row: RowType, rows: int, columns: Mapping[str, pa.DataType]) -> None:
     """Whether a file has the rows that its folder has: how many, which columns, of which types."""
     if rows > (1 if row is TrialRow else _MOST_ROWS):
@@ -42,8 +56,9 @@ def check_columns(row: RowType, rows: int, columns: Mapping[str, pa.DataType]) -
 
 def check_nulls(row: RowType, rows: pa.Table) -> None:
     """Whether what cannot be unknown is there; a number that is not one may be null."""
-    for name in _never_null(row):
-        if name in rows.column_names and rows.column(name).null_count:
+    never = _NEVER_NULL[row]
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if name in never and column.null_count:
             raise ValueError(f"column '{name}' is null")
 
 
@@ -170,17 +185,6 @@ def check_share(name: str, value: float | None) -> None:
 
 def _near(value: float, low: float, high: float) -> bool:
     return low - abs(low) * _ROUNDING <= value <= high + abs(high) * _ROUNDING
-
-
-def _never_null(row: RowType) -> Collection[str]:
-    """Columns that are no numbers and cannot be unknown."""
-    hints = typing.get_type_hints(row)
-    names = (each.name for each in dataclasses.fields(row) if each.metadata.get("column", True))
-    return [
-        name
-        for name in names
-        if not isinstance(hints[name], types.UnionType) and hints[name] is not float
-    ]
 
 
 def _like(given: pa.DataType, wanted: pa.DataType) -> bool:

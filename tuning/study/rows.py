@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -186,32 +187,37 @@ class EpochRow(EpochResult):
     trial_id: str = ""
 
 
-def columns_of(row: type) -> dict[str, pa.DataType]:
+def columns_of(row: type) -> Mapping[str, pa.DataType]:
     """Column to Arrow type, by the fields of a row's dataclass."""
+    return _COLUMNS[row]
+
+
+def _columns(row: type) -> Mapping[str, pa.DataType]:
     hints = typing.get_type_hints(row)
     columns = {
         each.name: _ARROW[_plain(hints[each.name])]
         for each in dataclasses.fields(row)
         if each.metadata.get("column", True)
     }
-    return {"trial_id": columns.pop("trial_id"), **columns}
+    return MappingProxyType({"trial_id": columns.pop("trial_id"), **columns})
 
 
 def trial_schema(space: Space) -> pa.Schema:
     """Of trials/, with a column for each further searched parameter."""
-    return pa.schema(columns_of(TrialRow) | {p.name: _arrow_type(p) for p in _further(space)})
+    further = {p.name: _arrow_type(p) for p in _further(space)}
+    return pa.schema({**columns_of(TrialRow), **further})
 
 
 def epoch_table(trial_id: str, epochs: list[EpochResult]) -> pa.Table:
     """The rows of a trial in epochs/."""
     records = [{"trial_id": trial_id, **dataclasses.asdict(epoch)} for epoch in epochs]
     nulled = [{k: _nan_as_none(v) for k, v in record.items()} for record in records]
-    return pa.Table.from_pylist(nulled, pa.schema(columns_of(EpochRow)))
+    return pa.Table.from_pylist(nulled, pa.schema(dict(columns_of(EpochRow))))
 
 
 def prediction_table(row: TrialRow, predictions: Predictions) -> pa.Table:
     """The rows of a trial in predictions/, of one split."""
-    schema = columns_of(PredictionRow)
+    schema = dict(columns_of(PredictionRow))
     n = len(predictions.ids)
     columns: dict[str, pa.Array] = {
         name: pa.array([value] * n, schema[name])
@@ -243,8 +249,7 @@ def _floats(values: npt.NDArray[np.float64] | None, n: int) -> pa.Array:
 
 def _further(space: Space) -> list[Parameter]:
     """Searched parameters that have no field of their own in `TrialRow`."""
-    fields = {each.name for each in dataclasses.fields(TrialRow)}
-    return [parameter for parameter in space if parameter.name not in fields]
+    return [each for each in space if each.name not in TrialRow.__dataclass_fields__]
 
 
 def _arrow_type(parameter: Parameter) -> pa.DataType:
@@ -262,3 +267,8 @@ def _plain(hint: Any) -> type:
 
 def _nan_as_none(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+_COLUMNS: Mapping[type, Mapping[str, pa.DataType]] = {
+    row: _columns(row) for row in (TrialRow, EpochRow, PredictionRow)
+}

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from masll.common.errors import InputError
 from tuning.study.arm import Arm, Declaration
@@ -12,8 +12,10 @@ from tuning.study.damage import DamagedFile
 from tuning.study.folder import StudyFolder
 from tuning.study.known import others_than
 from tuning.study.plain import check_type, filled, read_object, shown
-from tuning.study.rows import TrialRow
 from tuning.study.space import Parameter, Space
+
+if TYPE_CHECKING:  # Arrow, which no option of a command needs
+    from tuning.study.rows import TrialRow
 
 SCHEMA_VERSION = 1
 FEWEST_TO_REPEAT = 4  # search trials of an arm, with which finalists are trained again
@@ -210,7 +212,7 @@ def read_spec(folder: StudyFolder) -> Spec:
         raise DamagedFile(path, error) from error
 
 
-def spent_by_arm(rows: Iterable[TrialRow]) -> dict[str, Spent]:
+def spent_by_arm(rows: "Iterable[TrialRow]") -> dict[str, Spent]:
     """What each arm has taken, by the rows of its trials."""
     spent: dict[str, Spent] = {}
     for row in rows:

@@ -11,9 +11,9 @@ from pandas.testing import assert_frame_equal
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from ablations.documents import write_report
 from ablations.external import models
 from ablations.external.__main__ import main
-from ablations.report import write_report
 from masll.common.errors import InputError
 from masll.common.storage import any_path
 from tests.ablations.external.studies import ARMS, SEEDS

@@ -1,0 +1,143 @@
+"""An external set from its options to its tables: which images, which models, what they say."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from ablations.external.corrupted import Condition, conditions
+from ablations.external.evaluation import Evaluation, image_rows, read_images, write_images
+from ablations.external.images import ExternalSet, find_set
+from ablations.external.models import (
+    ConfirmedModel,
+    evaluated,
+    inputs_of,
+    missing,
+    models_in,
+    models_of,
+    study_of,
+)
+from ablations.external.options import ExternalOptions
+from ablations.external.overlap import shown_images, study_options
+from ablations.external.report import Findings, summary, write_external_report
+from ablations.rows import Study, read_study
+from ablations.tables import as_rich
+from ablations.verdict import verdict
+from masll.common.errors import InputError
+from masll.common.storage import any_path
+from masll.common.terminal import Terminal
+from masll.data.options import SourceOptions
+from masll.devices import find_device
+from masll.model import Masll, load_model
+from masll.parts import load_part
+from tuning.study.folder import ExternalFolder
+
+
+def evaluate_set(named: str | None, options: ExternalOptions, source: SourceOptions) -> None:
+    """Evaluate what has not been, write the tables, and print the first.
+
+    Args:
+        named: the study, unless the options name models.
+        source: where the images are, and what their labels mean.
+
+    Raises:
+        InputError: images, models or what there is of an earlier evaluation do not fit.
+    """
+    device = find_device(options.device)
+    parts = [load_part(named) for named in options.variant_from]
+    images = find_set(source, split=options.split, partial=options.partial)
+    name = options.name or re.sub(r"[^\w.-]+", "-", images.name)
+    study, models, folder = _asked(named, options, name)
+    for model in models:
+        inputs_of(model)  # one that is gone is found before images are compared
+    images = _without_seen(images, options, study, folder)
+    asked = conditions(options.corrupt, options.severities, options.seed)
+
+    def load(model: ConfirmedModel, used: Masll | None) -> Masll:
+        return load_model(model.folder, parts, used)
+
+    Evaluation(models, images, folder, asked, load, device).run()
+    _tell(name, study, models, folder, asked, options.format)
+
+
+def _asked(
+    named: str | None, options: ExternalOptions, name: str
+) -> tuple[Study, list[ConfirmedModel], ExternalFolder]:
+    """The models that are asked about, their study, and the folder of what they say."""
+    if named is not None:
+        study = read_study(named, search_predictions=False)
+        return study, models_of(study), study.folder.external(name)
+    out = any_path(str(options.out))
+    models = models_in(options.model)
+    return study_of(models, out), models, ExternalFolder(out)
+
+
+def _without_seen(
+    images: ExternalSet, options: ExternalOptions, study: Study, folder: ExternalFolder
+) -> ExternalSet:
+    """The images that are evaluated: as they were before, or without those that models have seen.
+
+    Raises:
+        InputError: the folder holds an evaluation of other images, or all are left out.
+    """
+    table = read_images(folder)
+    compares, keeps = options.duplicates != "unchecked", options.duplicates == "keep"
+    if table is None:
+        shown = None
+        if compares:
+            seen = study_options(study.spec, options.study_data)
+            shown = shown_images(images, seen, study.spec, study.spec.data.left_out.keys())
+        table = image_rows(images, shown, keep=keeps)
+    now = image_rows(images, None)
+    same = table[["image_id", "label"]].equals(now[["image_id", "label"]])
+    kept_all = not table["left_out"].any()
+    if not same or bool(table["compared"].all()) != compares or (keeps and not kept_all):
+        raise InputError(
+            f"{folder} holds an evaluation of other images, or with other --duplicates; give "
+            "another --name"
+        )
+    left_out = set(table.loc[table["left_out"], "image_id"])
+    records = [record for record in images.records if record.image_id not in left_out]
+    if not records:
+        raise InputError(
+            f"all {len(left_out)} images show what the models have seen; name other images, or say "
+            "--duplicates keep"
+        )
+    if not folder.images.exists():
+        write_images(folder, table)
+    return dataclasses.replace(images, records=records)
+
+
+def _tell(
+    name: str,
+    study: Study,
+    models: Sequence[ConfirmedModel],
+    folder: ExternalFolder,
+    asked: Sequence[Condition],
+    formats: Sequence[str],
+) -> None:
+    """Write the tables of what there is, and print the first."""
+    console = Terminal()
+    table = read_images(folder)
+    assert table is not None
+    without = missing(models, folder.rows())
+    there = [model for model in models if model not in without]
+    labelled = bool(table["label"].notna().all())
+    if labelled:
+        ids = table.loc[~table["left_out"], "image_id"]
+        external = evaluated(study, there, folder.rows(), ids)
+        changed = {each: evaluated(study, there, folder.rows(str(each)), ids) for each in asked}
+        found = Findings(name, study, external, table, changed)
+        ablation, written = write_external_report(found, folder.report, formats)
+        console.print(as_rich(ablation))
+        for line in verdict(external, ablation):
+            console.print(line)
+    console.print(summary(name, table))
+    for model in without:
+        console.print(f"{model.row.trial_id} needs a lesion mask of every image: not evaluated.")
+    lines = [f"rows    {folder.rows()} (Parquet)"]
+    if labelled:
+        lines.append(f"tables  {folder.report}: " + ", ".join(path.name for path in written))
+    else:
+        lines.append("no labels, so no tables")
+    for line in lines:
+        console.print(line, soft_wrap=True)
