@@ -76,19 +76,19 @@ def brief(study: Study, table: pd.DataFrame, margin: float = MARGIN) -> Brief:
         margin: of equivalence, see `effects`.
     """
     said = answers(study, table, margin)
-    asked = _asked(said)
+    questions = asked(said)
     compared = [answer for answer in said if answer.family == DECLARED]
     confirmed = table[table["seeds"] > 0]
     return Brief(
-        _headline(asked) or ([] if said else [NOTHING]),
-        [_line(answer, said) for answer in asked],
+        headline(questions) or ([] if said else [NOTHING]),
+        [_line(answer, said) for answer in questions],
         [_line(answer, said) for answer in compared],
         _arms(confirmed),
-        [*_legend(study, confirmed, asked), *_unjudged(asked), *cautions(study)],
+        [*_legend(study, confirmed, questions), *_unjudged(questions), *cautions(study)],
     )
 
 
-def _asked(said: Sequence[Answer]) -> list[Answer]:
+def asked(said: Sequence[Answer]) -> list[Answer]:
     """The primary question, the main effects, and single arms for parts that neither asks about."""
     together = [answer for answer in said if answer.family in (PRIMARY, MAIN_EFFECTS)]
     covered = {answer.part for answer in together}
@@ -96,33 +96,37 @@ def _asked(said: Sequence[Answer]) -> list[Answer]:
     return [*together, *(answer for answer in single if answer.part not in covered)]
 
 
-def _headline(asked: Iterable[Answer]) -> list[str]:
+def headline(questions: Iterable[Answer]) -> list[str]:
     """Which parts help and which do not; a part with an answer for each backbone names these."""
     parts = {each.lacks for each in known_variants().values()}  # an interaction is none
     by_outcome: dict[str, list[str]] = {}
-    asked = [answer for answer in asked if answer.part in parts]
-    for answer in asked:
+    about_parts = [answer for answer in questions if answer.part in parts]
+    for answer in about_parts:
         if answer.unjudged:
             heading = "Not judged"
         else:
             heading = _HEADINGS.get(decide(answer.finding), "Not tested")
-        by_outcome.setdefault(heading, []).append(_named(answer, asked))
+        by_outcome.setdefault(heading, []).append(named(answer, about_parts))
     order = [*_HEADINGS.values(), "Not judged", "Not tested"]
     return [f"{each}: {', '.join(by_outcome[each])}." for each in order if each in by_outcome]
 
 
-def _named(answer: Answer, among: Sequence[Answer]) -> str:
+def named(answer: Answer, among: Sequence[Answer]) -> str:
     """Its part, with the backbone where others ask the same on other backbones."""
     same = [each for each in among if (each.family, each.part) == (answer.family, answer.part)]
     return answer.part if len(same) == 1 else f"{answer.part}, {' '.join(answer.backbones)}"
 
 
+def outcome_of(answer: Answer) -> str:
+    """The word for it: adds, costs, not shown, not judged and so on."""
+    return _NOT_JUDGED if answer.unjudged else decide(answer.finding).value
+
+
 def _line(answer: Answer, among: Sequence[Answer]) -> Cells:
     found = answer.finding
-    outcome = _NOT_JUDGED if answer.unjudged else str(decide(found))
     cells = {
-        "question": _named(answer, among),
-        "outcome": outcome,
+        "question": named(answer, among),
+        "outcome": outcome_of(answer),
         "AUC": f"{found.value:+.3f} [{found.low:.3f}, {found.high:.3f}]",
         "p": "" if answer.unjudged else p_text(found.p_adjusted, "p"),
     }

@@ -95,9 +95,12 @@ def write_report(
                 write_page, study.path, folder, prevalence, margin, study.by
             )
         if "figures" in formats:
-            from ablations.figures import write_figures  # seconds to import
+            from ablations.figures import write_figure, write_figures  # seconds to import
+            from ablations.verdict_figure import verdict_figure
 
             written += write_figures(study, table, folder)
+            picture = verdict_figure(study, table, margin)
+            written += write_figure(picture, folder, "verdict") if picture else []
         if "html" in formats:
             written += page.result()
     return written

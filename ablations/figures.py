@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -54,7 +55,10 @@ def write_figure(figure: Figure, folder: AnyPath, name: str) -> list[AnyPath]:
     written = []
     for kind in KINDS:
         content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=200, bbox_inches="tight")
+        # An SVG changes only when what it shows does; its text can be searched, and edited.
+        undated = {"Date": None} if kind == "svg" else None
+        with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+            figure.savefig(content, format=kind, dpi=200, bbox_inches="tight", metadata=undated)
         written.append(write_result(folder / f"{name}.{kind}", content.getvalue()))
     return written
 
