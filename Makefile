@@ -5,13 +5,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-fast soak smoke-gpu lint format bench clean help
+.PHONY: demo notebook test test-fast soak smoke-gpu lint format bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
-demo: $(READY)  ## a whole study on synthetic lesions, 4 to 14 minutes on two cores
+demo: $(READY)  ## a whole study on synthetic lesions, 4 minutes on two cores, 8 beside other work
 	$(BIN)/python -m tuning.search
+
+notebook: .venv/notebook  ## the newest study in JupyterLab: its tables, its rows, figures of your own
+	@mkdir -p studies && { [ -e studies/notebook.ipynb ] \
+	    || cp ablations/summary.ipynb studies/notebook.ipynb; }
+	$(BIN)/jupyter-lab studies/notebook.ipynb
 
 test: $(READY)  ## all tests but those of `make soak`
 	$(BIN)/python -m pytest -m "not soak"
@@ -49,3 +54,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet \
 	    --constraint constraints.txt --editable '.[all,dev]'
 	@touch $(READY)
+
+.venv/notebook: $(READY)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet \
+	    --constraint constraints.txt --editable '.[notebook]'
+	@touch .venv/notebook

@@ -21,9 +21,11 @@ from ablations.tripod import HEADING, tripod
 from ablations.verdict import verdict
 from masll.common.escaping import for_html
 from masll.common.storage import AnyPath
+from tuning.study.known import newest_study
 
 NOTEBOOK = Path(__file__).with_name("summary.ipynb")
 _PARAMETERS = "parameters"  # the tag of the cell that names the study, as papermill has it
+_FOR_THE_NOTEBOOK = "notebook"  # the tag of cells that the page has no use for
 # Nothing runs, and nothing is fetched: pictures and the style stand in the page.
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -63,24 +65,24 @@ class Summary:
     """A study as a notebook shows it: Markdown and pictures, computed from the rows.
 
     Args:
-        path: the study's folder.
+        path: the study's folder; None is the newest one, see `newest_study`.
         prevalence: see `operating_points`.
         margin: of equivalence, see `effects`.
         by: how the test images are divided, such as `sex` or `age:50`.
 
     Raises:
-        InputError: see `read_study`.
+        InputError: see `read_study` and `newest_study`.
     """
 
     def __init__(
         self,
-        path: str | AnyPath,
+        path: str | AnyPath | None = None,
         prevalence: float | None = None,
         margin: float = MARGIN,
         by: Sequence[str] = (),
     ) -> None:
         self.prevalence, self.margin = prevalence, margin
-        self.study = read_study(path, search_predictions=False, by=by)
+        self.study = read_study(path or newest_study(), search_predictions=False, by=by)
         self.table = ablation_table(self.study, margin)
 
     def brief(self) -> "Markdown":
@@ -167,7 +169,9 @@ def write_page(
     for cell in notebook.cells:
         if cell.cell_type == "code":  # libraries warn on stderr of what a reader cannot change
             cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
+    left_out = {"enabled": True, "remove_cell_tags": {_FOR_THE_NOTEBOOK}}
     exporter = HTMLExporter(
+        config=Config({"TagRemovePreprocessor": left_out}),
         template_name="basic",
         exclude_input=True,
         exclude_output_prompt=True,

@@ -3,7 +3,7 @@
 The same lines as in `ablations.brief`, in the same order: for a front page, a talk or a poster.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import seaborn as sns
@@ -18,7 +18,7 @@ from ablations.formats import mean_and_sd, p_text
 from ablations.rows import Study, name_of
 from ablations.verdict import DECLARED, Answer, answers
 
-_COLOURS = {Outcome.ADDS: "#0173b2", Outcome.COSTS: "#d55e00"}
+_COLOURS: Mapping[str, str] = {Outcome.ADDS: "#0173b2", Outcome.COSTS: "#d55e00"}
 _UNDECIDED = "#595959"
 _ROW, _WIDTH = 0.3, 8.4  # inches
 _COLUMNS = (8, 62, 172)  # points from the axes: where the text beside them begins

@@ -73,6 +73,7 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
     )
     assert page.index("<table") < page.index("Primary question") < page.index("Test set: ")
     assert page.count("data:image/png;base64,") == len(DRAWN)
+    assert "a figure of your own" not in page and str(build.path) not in page
     assert "at a prevalence of 0.020" in page
     assert page.index("TRIPOD+AI, items") < page.index("12c. Model building") < page.index("23a.")
     assert "Out[" not in page and "Warning" not in page

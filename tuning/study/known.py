@@ -1,9 +1,11 @@
 """Which studies there are: for lists of them, and for a path that names none."""
 
 import contextlib
+from pathlib import Path
 
 from masll.common.checks import suggestion
-from masll.common.storage import AnyPath
+from masll.common.errors import InputError
+from masll.common.storage import AnyPath, any_path
 from tuning.study.folder import StudyFolder
 
 USUAL = "studies"  # the folder that new studies go to
@@ -17,6 +19,25 @@ def studies_in(place: AnyPath) -> list[StudyFolder]:
     content: list[AnyPath] = [*place.content()]
     folders = [StudyFolder(path) for path in sorted(content, key=str)]
     return [folder for folder in folders if folder.spec.exists()]
+
+
+def newest_study(start: Path | None = None) -> AnyPath:
+    """The study that was begun, or gone on with, last: its spec.json is the newest.
+
+    Args:
+        start: a folder of this machine, the working one where none is given. Its studies/ counts,
+            or else that of the nearest folder above with a study in it.
+
+    Raises:
+        InputError: there is no study in any.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if studies := studies_in(any_path(folder / USUAL)):
+            return max(studies, key=lambda study: Path(str(study.spec)).stat().st_mtime).path
+    raise InputError(
+        f"no study in {USUAL}/ of {here} or of a folder above it; python -m tuning.search makes one"
+    )
 
 
 def others_than(folder: StudyFolder) -> str:
