@@ -1,5 +1,7 @@
-"""Documents: their links lead somewhere, and the options that they name exist."""
+"""Documents: their links lead somewhere, their commands are taken, and what they say is so."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -7,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.documented import PAGES, documented, make_place
+from tests.options.forks import Answer
 from tests.support import ROOT
+from tuning.study.rows import EpochRow, PredictionRow, TrialRow, columns_of
 
-PAGES = sorted(
-    path
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
-    if ".venv" not in path.parts
-)
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_COMMAND = re.compile(r"python -m ((?:masll|tuning|ablations)[\w.]*)([^\n`#|]*)")
+COMMANDS = documented()
+# Messages that a reader sees, and that are no words of ours.
+OF_LIBRARIES = {"operator torchvision::nms does not exist", "No module named 'ablations'"}
 
 
 def anchors(path: Path) -> set[str]:
@@ -37,31 +39,88 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(target), f"{page.name}: {link}"
 
 
-def commands() -> dict[str, set[str]]:
-    """Options by the module that the documents give them to."""
-    named: dict[str, set[str]] = {}
-    for page in PAGES:
-        text = page.read_text().replace("\\\n", " ")
-        for module, rest in _COMMAND.findall(text):
-            options = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest))
-            named.setdefault(module.rstrip("."), set()).update(options)
-    return named
+@pytest.fixture(scope="module")
+def answers(isic_master, tmp_path_factory) -> dict[str, Answer]:
+    """Of all commands of the pages: they share one process, so that each takes moments."""
+    folder, place = tmp_path_factory.mktemp("forks"), tmp_path_factory.mktemp("docs") / "place"
+    make_place(place, isic_master)
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.options.forks", folder, folder / "cache", place],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        input="".join(f"{command.line}\n" for command in COMMANDS),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [Answer(**json.loads(line)) for line in process.stdout.splitlines()]
+    return {str(command): each for command, each in zip(COMMANDS, told, strict=True)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", sorted(commands()))
-def test_commands_in_the_documents_have_the_options_that_they_are_given(module):
-    def help_of(*words: str) -> str:
-        command = [sys.executable, "-m", module, *words, "--help"]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_a_command_of_the_pages_is_taken_as_it_stands(answers, command):
+    answer = answers[str(command)]
+    assert answer.at_work or answer.status == 0, (command.page, answer)
+    assert "Traceback" not in answer.errors
 
-    text = help_of()
-    for word in re.findall(r"^    (\w+) ", text, re.MULTILINE):  # subcommands
-        text += help_of(word)
-    missing = {option for option in commands()[module] if option not in text}
-    assert not missing, f"python -m {module} has no {missing}"
+
+def test_most_commands_are_run_and_not_only_parsed():
+    run = [command for command in COMMANDS if not command.parsed_only]
+    assert {command.module for command in run} == {command.module for command in COMMANDS}
+    assert len(run) > len(COMMANDS) / 2
+
+
+def test_the_targets_of_make_that_the_pages_name_exist():
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)(?=`|$|  )", text, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test", "notebook"} <= named <= targets
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+def test_the_front_page_cites_as_the_citation_file_says():
+    citation = (ROOT / "CITATION.cff").read_text()
+    readme = (ROOT / "README.md").read_text()
+    software, paper = re.findall(r"```bibtex\n(.*?)```", readme, re.DOTALL)[0].split("\n}\n")[:2]
+    for field in ("title", "version", "license"):
+        (value,) = re.findall(rf"^{field}: (.*)$", citation, re.MULTILINE)
+        assert f"{{{value}}}" in software
+    (title,) = re.findall(r"^    title: (.*)$", citation, re.MULTILINE)
+    authors = re.findall(r"family-names: (\w+), given-names: ([\w.]+)", citation)
+    assert f"{{{title}}}" in paper
+    assert " and ".join(f"{family}, {given}" for family, given in authors) in paper
+
+
+@pytest.mark.parametrize("row", [TrialRow, EpochRow, PredictionRow])
+def test_the_page_of_the_study_folder_names_every_column(row):
+    text = (ROOT / "docs" / "study-folder.md").read_text()
+    heading = {TrialRow: "trials", EpochRow: "epochs", PredictionRow: "predictions"}[row]
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    first = " ".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE))
+    named = re.findall(r"`(\w+)`", first)
+    assert sorted(named) == sorted(columns_of(row))
+
+
+def test_the_messages_of_the_troubleshooting_page_are_those_of_the_code():
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    source = (
+        "".join(
+            path.read_text()
+            for name in ("masll", "tuning", "ablations")
+            for path in (ROOT / name).rglob("*.py")
+        )
+        + (ROOT / "Makefile").read_text()
+    )
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # strings over several lines
+    cells = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
+    for said in (said for cell in cells for said in re.findall(r"`(.*?)`", cell)):
+        for part in re.split(r"\.\.\.|[A-Z]{4,}|python3|\d+", said):
+            words = part.strip(" :;,.")
+            assert words in source or words in OF_LIBRARIES, said
 
 
 def test_the_arms_of_the_guide_can_be_declared(tmp_path):

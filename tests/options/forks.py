@@ -1,10 +1,11 @@
 """Runs command lines in forks of one process that has imported everything, so that each is quick.
 
-    python -m tests.options.forks FOLDER CACHE < lines > answers
+    python -m tests.options.forks FOLDER CACHE [PLACE] < lines > answers
 
-FOLDER holds what the lines name (see `test_command_lines`). Each line becomes one line of JSON:
-what was asked, the exit status, what stderr said, what was left on the disk, and whether the
-command came to its work, where it is stopped.
+FOLDER holds what the lines name in capitals (see `test_command_lines`). Each is run in an empty
+folder, or in a copy of PLACE. Each line becomes one line of JSON: what was asked, the exit status,
+what stderr said, what was left on the disk, and whether the command came to its work, where it is
+stopped. A line that begins with `parse` is stopped as soon as its words are taken.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from masll.common.command import run
+from masll.common.command import Parser, run
 
 COMMANDS = {
     "search": "tuning.search",
@@ -35,6 +37,7 @@ COMMANDS = {
     "audit": "masll.audit",
     "data": "masll.data.__main__",
 }
+_PARSE = "parse"
 _WORK = {
     "tuning.search": "tuning.study_run._train",
     "tuning.smoke": "tuning.smoke_checks.CHECKS",
@@ -84,20 +87,34 @@ class _Work:
     items = __call__
 
 
-def answer(line: str, folder: Path) -> Answer:
-    """Run one command line in a fork, in an empty folder of its own."""
+def answer(line: str, folder: Path, place: Path | None = None) -> Answer:
+    """Run one command line in a fork, in an empty folder of its own or in a copy of a place."""
     work = folder / "work"
-    work.mkdir()
+    if place is None:
+        work.mkdir()
+    else:
+        shutil.copytree(place, work, copy_function=os.link)  # commands write new files whole
     out, errors = folder / "stdout", folder / "stderr"
     command, *words = shlex.split(line)
     child = os.fork()
     if not child:
+        if command == _PARSE:
+            command, *words = words
+            Parser.parse_args = _parse_only(Parser.parse_args)
         _run(command, [_placed(word, folder, work) for word in words], work, out, errors)
     _, ended = os.waitpid(child, 0)
     status = os.waitstatus_to_exitcode(ended)
     written = sorted(str(path.relative_to(work)) for path in work.rglob("*"))
     shutil.rmtree(work)
     return Answer(line, status, errors.read_text(errors="replace"), written, status == _AT_WORK)
+
+
+def _parse_only(parse: Callable[..., Any]) -> Callable[..., NoReturn]:
+    def stop(*words: Any, **settings: Any) -> NoReturn:
+        parse(*words, **settings)
+        _Work()()
+
+    return stop
 
 
 def _placed(word: str, folder: Path, work: Path) -> str:
@@ -138,12 +155,13 @@ def _run(command: str, words: list[str], work: Path, out: Path, errors: Path) ->
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    place = Path(sys.argv[3]) if sys.argv[3:] else None
     os.environ.update({"MASLL_CACHE": sys.argv[2], "HF_HUB_OFFLINE": "1"})
     torch.set_num_threads(1)
     for module in (*COMMANDS.values(), *_LATE):
         import_module(module)
     for line in sys.stdin.read().splitlines():
-        print(json.dumps(dataclasses.asdict(answer(line, folder))), flush=True)
+        print(json.dumps(dataclasses.asdict(answer(line, folder, place))), flush=True)
 
 
 if __name__ == "__main__":
