@@ -10,7 +10,7 @@ READY := .venv/ready
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
-demo: $(READY)  ## a whole study on synthetic lesions, 4 minutes on two cores, 8 beside other work
+demo: $(READY)  ## a study on drawn lesions: 3 minutes on two free cores, 4 to 8 beside other work
 	$(BIN)/python -m tuning.search
 
 notebook: .venv/notebook  ## the newest study in JupyterLab: its tables, its rows, figures of your own
