@@ -37,6 +37,7 @@ PARSED_ONLY: Mapping[str, str] = MappingProxyType(
         r"\b(FOLDER|STUDY|PATH|DIR|NAME)\b": "a placeholder",
         r"studies/mine|--study isic2017 --resume": "a study that is somebody's own",
         r"^masll\.data \w+$": "the name of a command",
+        r"--by ": "metadata, which the small study has not",
         r"synthesize|data audit|--drop-leaks": "seconds of work, which tests of its own do",
     }
 )
