@@ -185,11 +185,18 @@ def _legend(study: Study, table: pd.DataFrame, asked: Sequence[Answer]) -> list[
         several += " (mean ± standard deviation)"
     first = ""
     if asked and asked[0].family == PRIMARY and study.spec.primary:
-        first = " The first line is the primary question, named beforehand."
+        first = f" The primary question, fixed beforehand: {asked[0].part}."
+    undecided = ""
+    if any(outcome_of(answer) == str(Outcome.NOT_SHOWN) for answer in asked):
+        undecided = f" {str(Outcome.NOT_SHOWN).capitalize()}: undecided, it may help or harm."
+    control = ""
+    if any(arm.declared is not None for arm in study.described.values()):
+        control = ", of a control minus the arm named with it"
     return [
         f"AUC on {len(images)} test images, {int((images['label'] == 1).sum())} melanoma; "
-        f"{backbones}; {several}. Intervals of 95 %, for {over}; p by Holm within each family. An "
-        f"arm's difference is to {REFERENCE}, a control's to the arm named with it.{first}"
+        f"{backbones}; {several}. Intervals of 95 % hold for {over}.{undecided}{first} "
+        f"Difference: the arm minus {REFERENCE}{control}. p is adjusted (Holm) within each family "
+        "of questions, so one comparison can have two."
     ]
 
 

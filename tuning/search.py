@@ -68,8 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
 
         return resume(chosen, **flags)
     options = resolve(chosen)
+    from masll.common.terminal import Terminal
     from tuning.study_run import begin
 
+    if "preset" not in chosen and options.data not in SYNTHETIC:
+        Terminal().print(
+            f"without --preset it is the demo's: {options.image_size} pixels, {options.epochs} "
+            f"epochs, {options.trials} trials; --preset laptop and paper are for real images"
+        )
     return begin(options, **flags)
 
 
