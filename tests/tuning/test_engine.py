@@ -11,7 +11,7 @@ import pytest
 
 from masll.common.errors import InputError
 from tests.tuning.searches import SMALL
-from tuning import engine, ray_switches, search, trainable
+from tuning import engine, ray_switches, search, study_run, trainable
 from tuning.options import resolve
 from tuning.slots import Slots
 
@@ -36,7 +36,7 @@ def test_a_failure_of_tune_is_one_line_that_says_how_to_go_on(
     isic_master, cache, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("MASLL_CACHE", str(cache))
-    monkeypatch.setattr(search, "set_switches", lambda: None)
+    monkeypatch.setattr(study_run, "set_switches", lambda: None)
     monkeypatch.setattr(trainable, "ray_node_id", lambda: "")
     monkeypatch.setattr(engine, "ray_session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(engine, "choose_slots", lambda *_: Slots(1, 1, 0))
