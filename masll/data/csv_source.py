@@ -50,6 +50,7 @@ class CsvSource:
         self.problems: list[Problem] = []
         self._rules = rules
         self._masks: dict[str, Path] = {}
+        self._texts: set[str] = set()  # of labels
         records: list[Record] = []
         names: dict[str, str] = {}  # of files, as they stand there, by their plain path
         rows = read_table(table, ("image",))
@@ -68,6 +69,7 @@ class CsvSource:
                 records.append(record)
                 if mask is not None and is_there(mask):
                     self._masks[record.image_id] = mask
+        rules.labelling.check(sorted(self._texts), BINARY, self.name)
         self.records = rules.in_splits(records)
 
     def identity(self) -> Any:
@@ -103,7 +105,9 @@ class CsvSource:
             also = "" if names[plain] == image_id else f", first as {names[plain]}"
             raise ValueError(f"{image_id} stands twice{also}; remove one row")
         names[plain] = image_id
-        label = self._rules.labelling.label(row.get("label", ""), BINARY, "label")
+        text = row.get("label", "")
+        self._texts.add(text)
+        label = self._rules.labelling.label(text, BINARY, "label")
         metadata = {name: text for name, text in row.items() if name not in COLUMNS and text}
         group = row.get("group", "")
         record = Record(image_id, label, self._split(row), group, metadata)

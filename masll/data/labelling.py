@@ -4,7 +4,7 @@ A layout knows the classes of its set: `mel`, `MEL` and `melanoma (in situ)` are
 `--positive` says which classes are 1, and `--labels TEXT=CLASS` what further texts mean.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from masll.common.checks import suggestion
@@ -13,6 +13,7 @@ from masll.data.types import UNKNOWN
 
 MELANOMA = "melanoma"
 UNKNOWN_CLASS = ""  # of texts that leave open which class it is: the image has no label then
+_MOST_LISTED = 20
 _BINARY = {"0": "0", "0.0": "0", "1": "1", "1.0": "1"}
 
 
@@ -50,14 +51,43 @@ class Labelling:
     positive: tuple[str, ...] = (MELANOMA,)
     meanings: Mapping[str, str] = field(default_factory=dict)  # class, 0 or 1, by text
 
-    def check(self, classes: Classes, name: str) -> None:
-        """Raise `InputError` for a positive class that the data set `name` does not have."""
-        known = [*classes.known, *self.meanings.values()]
-        for positive in self.positive if classes.closed else ():
-            if classes.of(positive) is None and positive.casefold() not in known:
+    def check(self, texts: Collection[str], classes: Classes, name: str) -> None:
+        """Whether each option says something of the images: none is ignored in silence.
+
+        Melanoma is positive where nobody asks, and a set may well have none: that is no fault.
+
+        Args:
+            texts: label texts of all rows of the data set `name`.
+
+        Raises:
+            InputError: no row has a text that `--labels` explains, or the class that it gives is
+                none of the set's, or no row is of a class of `--positive`.
+        """
+        folded = dict.fromkeys(text.casefold() for text in texts if text)
+        for text, meant in self.meanings.items():
+            if text not in folded:
+                raise InputError(
+                    f"--labels {text}={meant}: no image of {name} has this label text"
+                    f"{suggestion(text, folded)}; {_listed(folded)}"
+                )
+            own = [each.casefold() for each in self.positive]
+            known = [*classes.known, *own, *(() if classes.closed else folded)]
+            if classes is not BINARY and meant not in ("0", "1", *known):
+                raise InputError(
+                    f"--labels {text}={meant}: no class of {name}{suggestion(meant, known)}; "
+                    f"{_listed(dict.fromkeys(known))}"
+                )
+        # Where all classes are the user's own, a misspelt one leaves melanoma without images.
+        in_words = classes is BINARY and not {"0", "1"}.issuperset(self.meanings.values())
+        there = dict.fromkeys(self.class_of(text, classes) or "" for text in folded)
+        for positive in self.positive if in_words or self.positive != (MELANOMA,) else ():
+            if not any(self._is_one_by(positive, text, classes) for text in folded):
+                known = [each for each in there if each not in ("0", "1", UNKNOWN_CLASS)]
+                known = known or [text for text in folded if text not in _BINARY]
+                remedy = _listed(known) if known else "its labels are 0, 1 or empty: leave it out"
                 raise InputError(
                     f"--positive {positive}: no class of {name}{suggestion(positive, known)}; "
-                    f"one of: {', '.join(known)}"
+                    f"{remedy}"
                 )
 
     def class_of(self, text: str, classes: Classes) -> str | None:
@@ -70,21 +100,44 @@ class Labelling:
         Raises:
             ValueError: nobody explains the text; its words name `column`.
         """
-        if not text:
-            return UNKNOWN
-        positive = {classes.of(each) or each.casefold() for each in self.positive}
-        name = self.class_of(text, classes)
-        if name is None and text.casefold() in positive:
-            return 1
-        if name is None:
+        label = self._label(text.casefold(), classes)
+        if label is None:
             known = "0 or 1" if classes is BINARY else f"one of {', '.join(classes.names)}"
             raise ValueError(
                 f"{column} must be {known}, got '{text}'; "
                 f"a text of your own needs its meaning, such as --labels '{text}=0'"
             )
+        return label
+
+    def _label(self, text: str, classes: Classes) -> int | None:
+        name = self.class_of(text, classes)
+        if not text or name == UNKNOWN_CLASS:
+            return UNKNOWN
         if name in ("0", "1"):
             return int(name)
-        return UNKNOWN if name == UNKNOWN_CLASS else int(name in positive)
+        if any(_names(positive, text, name, classes) for positive in self.positive):
+            return 1
+        return None if name is None else 0
+
+    def _is_one_by(self, positive: str, text: str, classes: Classes) -> bool:
+        """Whether a text is that of a positive class, and has become a 1."""
+        named = _names(positive, text, self.class_of(text, classes), classes)
+        return named and self._label(text, classes) == 1
+
+
+def _names(positive: str, text: str, name: str | None, classes: Classes) -> bool:
+    """Whether a class of `--positive` is that of a text: by its name, or by the text exactly.
+
+    A text that is only a part of others stands for itself: `Melanoma Invasive` is not melanoma.
+    """
+    positive = positive.casefold()
+    return positive == text or (classes.names.get(positive) or positive) == name
+
+
+def _listed(names: Collection[str]) -> str:
+    """What there is to choose from; an open set has hundreds of classes."""
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return f"one of: {', '.join([*names][:_MOST_LISTED])}{more}" if names else "it has no labels"
 
 
 def parse_labelling(positive: Sequence[str], labels: Sequence[str]) -> Labelling:

@@ -9,7 +9,7 @@ from masll.common.errors import InputError
 from masll.data.files import Row, check_inside, digest_of, identity_of, inspect, read_picture
 from masll.data.labelling import MELANOMA
 from masll.data.layouts.layout import DRAWN, Layout, Part, Pattern, first_of, known_values
-from masll.data.layouts.rows import label_of, rows_of
+from masll.data.layouts.rows import rows_of, text_of
 from masll.data.rules import AS_THEY_ARE, Rules
 from masll.data.types import Picture, Problem, Record
 
@@ -31,7 +31,7 @@ class FolderSource:
         self._masks: dict[str, Pattern] = {}
         self._seen: dict[str, str] = {}  # split by id, of all rows
         self._beside: set[str] = set()  # images that rows name, and that are not read
-        rules.labelling.check(layout.classes, layout.name)
+        self._texts: set[str] = set()  # of labels
         records: list[Record] = []
         self._present: dict[tuple[Pattern, ...], dict[str, str]] = {}
         parts = [part for part in layout.parts if self._is_there(part)]
@@ -39,6 +39,7 @@ class FolderSource:
             records += self._read(part)
         for part in parts:
             self._tell_extra(part)
+        rules.labelling.check(sorted(self._texts), layout.classes, layout.name)
         self.records = rules.in_splits(records)
 
     @property
@@ -141,6 +142,7 @@ class FolderSource:
 
     def _record(self, row: Row, part: Part) -> Record:
         """A row's record; raises ValueError with what is wrong."""
+        labelling = self._rules.labelling
         name = first_of(row, self.layout.ids)
         if not name:
             raise ValueError(f"{self.layout.ids[0]} is empty; name an image")
@@ -149,7 +151,10 @@ class FolderSource:
             raise ValueError(f"{name} stands twice, first in {self._seen[name]}; remove one row")
         self._seen[name] = part.split
         self._beside.update(row[column] for column in self.layout.others if row.get(column))
-        label, of_class = label_of(row, self.layout, self._rules.labelling)
+        column, text = text_of(row, self.layout)
+        self._texts.add(text)
+        label = labelling.label(text, self.layout.classes, column)
+        of_class = (text and labelling.class_of(text, self.layout.classes)) or ""
         metadata = {"diagnosis": of_class} if of_class else {}
         metadata |= known_values(row, self.layout)
         return Record(name, label, part.split, first_of(row, self.layout.groups), metadata)

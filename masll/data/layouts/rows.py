@@ -6,7 +6,6 @@ from pathlib import Path
 
 from masll.common.errors import InputError
 from masll.data.files import Row, read_table
-from masll.data.labelling import Labelling
 from masll.data.layouts.layout import Layout, OneHot, Part
 
 _ZERO_OR_ONE = {"0": False, "0.0": False, "1": True, "1.0": True}
@@ -69,19 +68,12 @@ def _check_label_column(layout: Layout, table: Path, columns: Iterable[str]) -> 
     )
 
 
-def label_of(row: Row, layout: Layout, labelling: Labelling) -> tuple[int, str]:
-    """An image's label, and its class by name, "" where it is not known.
+def text_of(row: Row, layout: Layout) -> tuple[str, str]:
+    """The column that says an image's class, and what stands there, "" where nothing does.
 
     Raises:
         ValueError: with what is wrong.
     """
-    column, text = _text_of(row, layout)
-    label = labelling.label(text, layout.classes, column)
-    return label, (text and labelling.class_of(text, layout.classes)) or ""
-
-
-def _text_of(row: Row, layout: Layout) -> tuple[str, str]:
-    """The column that says an image's class, and what stands there."""
     if not isinstance(layout.label, OneHot):
         column = next((name for name in layout.label if row.get(name)), layout.label[0])
         return column, row.get(column, "")

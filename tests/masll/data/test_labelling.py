@@ -33,8 +33,58 @@ def test_melanoma_is_one_as_each_set_says_it(classes, text, label):
 @pytest.mark.parametrize("positive", ["bcc", "BCC", "basal cell carcinoma"])
 def test_the_positive_class_goes_by_its_name_and_by_its_text(positive):
     labelling = Labelling((positive,))
-    labelling.check(SET, "set")
+    labelling.check(["mel", "nv", "bcc"], SET, "set")
     assert [labelling.label(text, SET, "dx") for text in ("mel", "nv", "bcc")] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("classes", "texts", "positive", "labels", "said"),
+    [
+        (
+            OPEN,
+            ("Nevus", "Malignant"),
+            ["malignant"],
+            [],
+            "malignant: no class of set; one of: nev",
+        ),
+        (OPEN, ("Nevus", "melanoma"), ["nevvus"], [], "nevvus: no class of set .*mean 'nevus'"),
+        (OPEN, ("Nevus", "melanoma"), ["nevus", "bcc"], [], "--positive bcc: no class of set"),
+        (SET, ("mel", "nv"), ["bcc"], [], "bcc: no class of set; one of: melanoma, nevus"),
+        (BINARY, ("0", "1"), ["nevus"], [], "nevus: no class of set; its labels are 0, 1 or empty"),
+        (BINARY, ("0", "1"), ["0"], [], "--positive 0: no class of set; its labels are 0, 1"),
+        (BINARY, ("bad", "good"), ["badd"], ["good=0"], "badd: .*mean 'bad'.*one of: "),
+        (BINARY, ("mel",), ["melanoma"], ["mel=melanomma"], "melanoma: .*mean 'melanomma'"),
+        (SET, ("mel",), ["melanoma"], ["mel=melanomma"], "=melanomma: no class .*mean 'melanoma'"),
+        (SET, ("mel",), ["melanoma"], ["unusedd=1"], "--labels unusedd=1: no image of set has"),
+        (BINARY, (), ["melanoma"], ["mole=0"], "--labels mole=0: .*it has no labels"),
+    ],
+)
+def test_a_class_or_a_text_that_no_row_has_is_refused(classes, texts, positive, labels, said):
+    with pytest.raises(InputError, match=said) as caught:
+        parse_labelling(positive, labels).check(texts, classes, "set")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("classes", "texts", "positive", "labels"),
+    [
+        (SET, ("nv",), ["melanoma"], []),  # a set without melanomas
+        (BINARY, (), ["melanoma"], []),  # and one without labels
+        (BINARY, ("benign",), ["melanoma"], ["benign=0"]),
+        (BINARY, ("mel", "nv"), ["melanoma"], ["mel=melanoma", "nv=nevus"]),
+        (BINARY, ("bad", "good"), ["bad"], ["bad=1", "good=0"]),
+        (SET, ("odd", "mel"), ["own"], ["odd=own"]),
+    ],
+)
+def test_what_some_row_has_is_taken(classes, texts, positive, labels):
+    parse_labelling(positive, labels).check(texts, classes, "set")
+
+
+def test_a_text_of_its_own_does_not_widen_to_its_class():
+    labelling = Labelling(("Melanoma Invasive",))
+    texts = ("melanoma invasive", "Melanoma in situ", "Nevus")
+    labelling.check(texts, OPEN, "set")
+    assert [labelling.label(text, OPEN, "dx") for text in texts] == [1, 0, 0]
 
 
 def test_texts_of_ones_own_mean_a_class_or_a_label():
