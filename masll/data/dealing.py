@@ -28,6 +28,9 @@ class Dealing:
     by: str
     shares: tuple[float, ...]
 
+    def __str__(self) -> str:
+        return " ".join([self.by, *(f"{share:g}" for share in self.shares)])
+
     @property
     def whole(self) -> bool:
         """Whether all splits are dealt out anew, whatever the set itself says."""
@@ -64,6 +67,28 @@ class Dealing:
             for record in records
             if record.image_id in split_of or not self.whole
         ]
+
+    def check(self, records: Sequence[Record], dealt: Sequence[Record]) -> None:
+        """Raise `InputError` where nothing was dealt out, or a split has got no image.
+
+        Args:
+            records: all images, in the splits of the set itself.
+            dealt: what `deal` made of them.
+        """
+        shown = f"--split-by {self}"
+        if not any(r.label != UNKNOWN and (self.whole or r.split == SPLITS[0]) for r in records):
+            if self.whole:
+                raise InputError(f"{shown}: no image has a label; leave --split-by out")
+            raise InputError(
+                f"{shown}: no training image has a label, and two shares deal out no others; give "
+                f"three shares, as in --split-by {self.by} 0.7 0.1 0.2"
+            )
+        for split in SPLITS[: len(self.shares)]:
+            if not any(record.split == split for record in dealt):
+                raise InputError(
+                    f"{shown}: there are too few images or groups, and none is left for {split}; "
+                    "give it a larger share, or leave --split-by out"
+                )
 
     def _split_at(self, place: float) -> str:
         end = 0.0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from masll import InputError
 from masll.data.dealing import Dealing, parse_dealing
+from masll.data.rules import Rules
 from masll.data.types import SPLITS, UNKNOWN, Record
 
 IMAGES = st.lists(
@@ -81,6 +82,31 @@ def test_both_classes_are_in_each_split_where_there_are_enough_of_each():
     dealt = Dealing("image", (0.7, 0.1, 0.2)).deal(records)
     positive = Counter(record.split for record in dealt if record.label)
     assert positive == {"train": 14, "validation": 2, "test": 4}
+
+
+@pytest.mark.parametrize(
+    ("words", "images", "said"),
+    [
+        ("group 0.8 0.2", [(0, 0, "test"), (1, 0, "test")], "no training image.*group 0.7 0.1 0.2"),
+        ("image 0.8 0.2", [(UNKNOWN, 0, "train"), (1, 0, "test")], "no training image has a label"),
+        ("group 0.7 0.1 0.2", [(UNKNOWN, 0, "test")], "no image has a label; leave --split-by out"),
+        ("group 0.7 0.1 0.2", [(0, 1, "test")] * 9, "too few .* none is left for validation"),
+        ("image 0.9 0.1", [(0, 1, "train"), (1, 2, "test")], "none is left for validation"),
+    ],
+)
+def test_dealing_that_leaves_a_split_empty_is_refused(words, images, said):
+    with pytest.raises(InputError, match=f"^--split-by {words}: .*{said}"):
+        Rules(dealing=parse_dealing(words.split())).in_splits(records_of(images))
+
+
+def test_one_line_says_how_many_images_dealing_leaves_out(capsys):
+    images = [(0, 0, "test")] * 20 + [(UNKNOWN, 0, "test")] * 3
+    dealt = Rules(dealing=Dealing("image", (0.7, 0.1, 0.2))).in_splits(records_of(images))
+    assert len(dealt) == 20
+    said = "--split-by image 0.7 0.1 0.2 leaves out 3 images without a label\n"
+    assert capsys.readouterr().err == said
+    Rules(dealing=Dealing("image", (0.9, 0.1))).in_splits(records_of([(0, 0, "train")] * 20))
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
