@@ -68,12 +68,18 @@ def predict_files(
 
 def figure_paths(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
     """A PNG in `folder` for each image file: of its own, and never one of the images."""
+    images = dict.fromkeys(images)
+    taken = {image.resolve() for image in images}
     placed: dict[Path, Path] = {}
     named: Counter[str] = Counter()
-    for image in dict.fromkeys(images):
-        named[image.stem] += 1
-        number = f"-{named[image.stem]}" * (named[image.stem] > 1)  # the name comes again
-        placed[image] = folder / f"{image.stem}-view{number}.png"
+    for image in images:
+        while image not in placed:
+            named[image.stem] += 1
+            number = f"-{named[image.stem]}" * (named[image.stem] > 1)  # the name is taken
+            figure = folder / f"{image.stem}-view{number}.png"
+            if figure.resolve() not in taken:
+                placed[image] = figure
+                taken.add(figure.resolve())
     return placed
 
 

@@ -144,6 +144,19 @@ def test_each_image_has_a_figure_of_its_own_and_none_is_drawn_over_an_image(
     assert len({figures[path].read_bytes() for path in files}) == 3
 
 
+def test_no_figure_takes_the_name_of_an_image_or_of_another_figure(tmp_path):
+    (tmp_path / "sub").mkdir()
+    names = ["lesion.png", "lesion-view.png", "sub/../lesion-view-2.png", "sub/lesion.png"]
+    images = [tmp_path / name for name in names]
+    (tmp_path / "linked").symlink_to(tmp_path)
+    placed = figure_paths(images, tmp_path / "linked")
+    assert list(placed) == images
+    figures = [figure.resolve() for figure in placed.values()]
+    assert len({*figures, *(image.resolve() for image in images)}) == 2 * len(images)
+    again = figure_paths([tmp_path / "a.png", tmp_path / "sub" / "a.png"], tmp_path)
+    assert [figure.name for figure in again.values()] == ["a-view.png", "a-view-2.png"]
+
+
 @pytest.mark.slow
 def test_a_folder_without_a_model_is_one_line(tmp_path):
     result = run_masll("masll.predict", "--model", tmp_path, "x.jpg", cache=tmp_path)
