@@ -23,15 +23,22 @@ class Classes:
 
     names: Mapping[str, str]  # class by text, both in lower case; UNKNOWN_CLASS leaves it open
     containing: Mapping[str, str] = field(default_factory=dict)  # class by a part of the text
+    open_where: tuple[str, ...] = ()  # beginnings of texts that leave the class open, too
     closed: bool = True  # whether these are all; if not, any other text is a class by itself
 
     def of(self, text: str) -> str | None:
         """The class that a text means; None for a text that is not of this set."""
         text = text.casefold()
+        if self.leave_open(text):
+            return UNKNOWN_CLASS
         for word, name in self.containing.items():
             if word in text:
                 return name
         return self.names.get(text, None if self.closed else text)
+
+    def leave_open(self, text: str) -> bool:
+        """Whether a text says by its beginning that nobody could tell the class."""
+        return text.casefold().startswith(self.open_where)
 
     @property
     def known(self) -> list[str]:

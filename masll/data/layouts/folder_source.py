@@ -151,7 +151,7 @@ class FolderSource:
             raise ValueError(f"{name} stands twice, first in {self._seen[name]}; remove one row")
         self._seen[name] = part.split
         self._beside.update(row[column] for column in self.layout.others if row.get(column))
-        column, text = text_of(row, self.layout)
+        column, text = text_of(row, self.layout, labelling)
         self._texts.add(text)
         label = labelling.label(text, self.layout.classes, column)
         of_class = (text and labelling.class_of(text, self.layout.classes)) or ""

@@ -198,8 +198,9 @@ ARCHIVE = Layout(
     # From the finest that tells melanoma to the coarsest; exports before 2025 have `diagnosis`.
     label=("diagnosis_3", "diagnosis_2", "diagnosis", "diagnosis_1", "benign_malignant"),
     classes=Classes(
-        dict.fromkeys(("malignant", "indeterminate", "unknown"), UNKNOWN_CLASS),
+        dict.fromkeys(("malignant", "unknown"), UNKNOWN_CLASS),
         containing={MELANOMA: MELANOMA},  # melanoma in situ, Melanoma Invasive, Melanoma, NOS, ...
+        open_where=("indeterminate",),  # ... epidermal proliferations, say, whatever is finer
         closed=False,
     ),
     groups=("patient_id", "lesion_id"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from masll.data.known import is_known
 from masll.data.labelling import Classes
 
 DRAWN = "drawn.txt"  # in a folder whose lesions were drawn: no number of them is prescribed
@@ -117,9 +118,9 @@ class OneHot:
 class Layout:
     """A published data set: its files, and what their columns mean.
 
-    `label` names the columns of text, the first that is not empty counts, or the columns of 0 and
-    1. The columns of an image's name, of its group (patient before lesion) and of each kind of
-    metadata are those of the set's several tables, under the names that these use.
+    `label` names the columns of text (which of them counts: `masll.data.layouts.rows.text_of`), or
+    the columns of 0 and 1. The columns of an image's name, of its group (patient before lesion) and
+    of each kind of metadata are those of the set's several tables, under the names that these use.
     """
 
     name: str
@@ -153,5 +154,5 @@ def known_values(row: Mapping[str, str], layout: Layout) -> Iterator[tuple[str, 
     """Metadata of an image that somebody knows, by the names that all sets share."""
     for name, columns in layout.metadata.items():
         value = first_of(row, columns)
-        if value.casefold() not in ("", "unknown", "nan", "na", "n/a"):
+        if is_known(value):
             yield name, value

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from masll.common.errors import InputError
 from masll.data.files import Row, read_table
+from masll.data.known import is_known
+from masll.data.labelling import Labelling
 from masll.data.layouts.layout import Layout, OneHot, Part
 
 _ZERO_OR_ONE = {"0": False, "0.0": False, "1": True, "1.0": True}
@@ -68,15 +70,21 @@ def _check_label_column(layout: Layout, table: Path, columns: Iterable[str]) -> 
     )
 
 
-def text_of(row: Row, layout: Layout) -> tuple[str, str]:
+def text_of(row: Row, layout: Layout, labelling: Labelling) -> tuple[str, str]:
     """The column that says an image's class, and what stands there, "" where nothing does.
+
+    Of several columns of text it is the first that says anything, unless a text leaves the class
+    open, in whichever column: then that one, as long as `--labels` does not explain the first.
 
     Raises:
         ValueError: with what is wrong.
     """
     if not isinstance(layout.label, OneHot):
-        column = next((name for name in layout.label if row.get(name)), layout.label[0])
-        return column, row.get(column, "")
+        texts = [(name, row[name]) for name in layout.label if row.get(name)]
+        first = next((each for each in texts if is_known(each[1])), (texts or [("", "")])[0])
+        unsettled = [each for each in texts if layout.classes.leave_open(each[1])]
+        explained = (e for e in (first, *unsettled) if e[1].casefold() in labelling.meanings)
+        return next(explained, (unsettled or [first])[0])
     ones = []
     for column in layout.label.columns:
         if row[column] not in _ZERO_OR_ONE:

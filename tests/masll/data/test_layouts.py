@@ -1,5 +1,6 @@
 """Folders of published data sets: the official counts, classes, groups, metadata, and faults."""
 
+import csv
 import pickle
 import shutil
 from collections import Counter
@@ -12,7 +13,8 @@ from masll import InputError
 from masll.data import find_source
 from masll.data.dealing import Dealing
 from masll.data.labelling import Labelling
-from masll.data.layouts import LAYOUTS, published_files, recognise
+from masll.data.layouts import LAYOUTS, FolderSource, published_files, recognise
+from masll.data.layouts.isic import ARCHIVE
 from masll.data.layouts.layout import Pattern
 from masll.data.rules import Rules
 from masll.data.types import UNKNOWN, count_positive
@@ -178,6 +180,30 @@ def test_what_nobody_knows_is_no_metadata(folders):
 def test_an_export_of_the_archive_says_melanoma_as_finely_as_it_can(folders):
     labels = [record.label for record in find_source(str(folders["isic-archive"])).records]
     assert labels == [1, 1, 0, 0, 0, UNKNOWN, UNKNOWN, UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("diagnoses", "labels", "label"),
+    [
+        (("Indeterminate", "Indeterminate melanocytic proliferations", "AIMP"), {}, UNKNOWN),
+        (("Indeterminate", "", "Melanoma, NOS"), {}, UNKNOWN),
+        (("Indeterminate", "", "AIMP"), {"aimp": "0"}, 0),
+        (("Indeterminate", "", "AIMP"), {"indeterminate": "1"}, 1),
+        (("Malignant", "Malignant melanocytic proliferations (Melanoma)", "unknown"), {}, 1),
+        (("Benign", "N/A", "Unknown"), {}, 0),
+        (("", "", "unknown"), {}, UNKNOWN),
+        (("Malignant", "", "Nevus"), {}, 0),
+    ],
+)
+def test_what_the_archive_leaves_open_in_any_column_has_no_label(
+    tmp_path, diagnoses, labels, label
+):
+    columns = ("isic_id", "diagnosis_1", "diagnosis_2", "diagnosis_3")
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, ("ISIC_1", *diagnoses)])
+    Image.new("RGB", (8, 8)).save(tmp_path / "ISIC_1.jpg")
+    (record,) = FolderSource(tmp_path, ARCHIVE, Rules(Labelling(meanings=labels))).records
+    assert record.label == label
 
 
 @pytest.mark.parametrize(
