@@ -1,6 +1,6 @@
 """Groups of images by what is known of them: `sex` by its values, `age:30:50` by cuts.
 
-What is not known is a group of its own, `unknown`.
+What is not known is a group of its own, `unknown`. Values that differ in case alone are one.
 """
 
 import itertools
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from masll.common.errors import InputError
+from masll.data.known import is_known
 
 UNKNOWN = "unknown"
 _MOST_GROUPS = 20  # of a column without cuts: more are rather numbers, or names of patients
@@ -57,9 +58,9 @@ class Grouping:
         return ordered + [UNKNOWN] * (UNKNOWN in names)
 
     def _group(self, image_id: str, text: str) -> str:
-        text = text.strip()
-        if not text or text.lower() in (UNKNOWN, "nan"):
+        if not is_known(text):
             return UNKNOWN
+        text = text.strip().casefold()
         if not self.cuts:
             return text
         value = _number(text)

@@ -7,7 +7,7 @@
 or `--labels` explains, or empty where nobody knows. `split` is train, validation or test; without
 the column all images are test images, unless `--split-by` deals them out. `group` (images of one
 patient, say) and `mask` may be missing or empty. Any other column is metadata, and stays with its
-image.
+image where it is known (see `known`).
 """
 
 import posixpath
@@ -28,6 +28,7 @@ from masll.data.files import (
     read_picture,
     read_table,
 )
+from masll.data.known import is_known
 from masll.data.labelling import BINARY
 from masll.data.rules import AS_THEY_ARE, Rules
 from masll.data.types import SPLITS, Picture, Problem, Record
@@ -108,7 +109,8 @@ class CsvSource:
         text = row.get("label", "")
         self._texts.add(text)
         label = self._rules.labelling.label(text, BINARY, "label")
-        metadata = {name: text for name, text in row.items() if name not in COLUMNS and text}
+        further = {name: text for name, text in row.items() if name not in COLUMNS}
+        metadata = {name: text for name, text in further.items() if is_known(text)}
         group = row.get("group", "")
         record = Record(image_id, label, self._split(row), group, metadata)
         mask = row.get("mask")

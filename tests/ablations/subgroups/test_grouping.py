@@ -14,10 +14,15 @@ def groups(word: str, *texts: str) -> list[str]:
 
 
 def test_values_are_groups_and_what_is_not_known_is_one_of_its_own():
-    assert groups("sex", "male", " female ", "", "unknown", "nan", "Unknown") == [
+    assert groups("sex", "male", " female ", "", "unknown", "nan", "Unknown", "N/A", " na ") == [
         *("male", "female"),
-        *[UNKNOWN] * 4,
+        *[UNKNOWN] * 6,
     ]
+    assert groups("age:50", "n/a", "Unknown", "60") == [UNKNOWN, UNKNOWN, "50 and over"]
+
+
+def test_values_that_differ_in_case_alone_are_one_group():
+    assert groups("sex", "male", "Male", "MALE ", "Female") == [*["male"] * 3, "female"]
 
 
 def test_a_value_that_is_a_cut_is_in_the_upper_group():

@@ -178,6 +178,15 @@ def test_metadata_change_the_store_and_not_the_fingerprint_of_a_study(table, tmp
     assert after.index["fingerprint"] == before.index["fingerprint"]
 
 
+def test_what_a_table_says_is_not_known_is_no_metadata(table):
+    lines = table.read_text().splitlines()
+    sexes = ["Male", "unknown", "NaN", "", *["N/A"] * 12]
+    rows = [f"{line},{sex}" for line, sex in zip(lines[1:], sexes, strict=True)]
+    table.write_text("\n".join([f"{lines[0]},sex", *rows]))
+    found = [record.metadata for record in find_source(str(table)).records]
+    assert found == [{"sex": "Male"}, *[{}] * 15]
+
+
 def test_a_store_of_before_metadata_is_read(table, tmp_path):
     store = open_store(find_source(str(table)), 32, cache=tmp_path / "cache")
     for name in ("train", "validation", "test"):
