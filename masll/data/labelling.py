@@ -71,14 +71,14 @@ class Labelling:
                 none of the set's, or no row is of a class of `--positive`.
         """
         folded = dict.fromkeys(text.casefold() for text in texts if text)
+        own = [each.casefold() for each in self.positive]
+        known = [*classes.known, *own, *(() if classes.closed else folded)]
         for text, meant in self.meanings.items():
             if text not in folded:
                 raise InputError(
                     f"--labels {text}={meant}: no image of {name} has this label text"
                     f"{suggestion(text, folded)}; {_listed(folded)}"
                 )
-            own = [each.casefold() for each in self.positive]
-            known = [*classes.known, *own, *(() if classes.closed else folded)]
             if classes is not BINARY and meant not in ("0", "1", *known):
                 raise InputError(
                     f"--labels {text}={meant}: no class of {name}{suggestion(meant, known)}; "
@@ -86,14 +86,14 @@ class Labelling:
                 )
         # Where all classes are the user's own, a misspelt one leaves melanoma without images.
         in_words = classes is BINARY and not {"0", "1"}.issuperset(self.meanings.values())
-        there = dict.fromkeys(self.class_of(text, classes) or "" for text in folded)
+        of_texts = {text: self.class_of(text, classes) for text in folded}
+        found = dict.fromkeys(text if of is None else of for text, of in of_texts.items())
         for positive in self.positive if in_words or self.positive != (MELANOMA,) else ():
             if not any(self._is_one_by(positive, text, classes) for text in folded):
-                known = [each for each in there if each not in ("0", "1", UNKNOWN_CLASS)]
-                known = known or [text for text in folded if text not in _BINARY]
-                remedy = _listed(known) if known else "its labels are 0, 1 or empty: leave it out"
+                there = [each for each in found if each not in ("0", "1", UNKNOWN_CLASS)]
+                remedy = _listed(there) if there else "its labels name no class; leave it out"
                 raise InputError(
-                    f"--positive {positive}: no class of {name}{suggestion(positive, known)}; "
+                    f"--positive {positive}: no class of {name}{suggestion(positive, there)}; "
                     f"{remedy}"
                 )
 
