@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from ablations.external.digests import damaged, digests_in, model_digest, with_digest
 from ablations.rows import Study
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
@@ -40,6 +42,11 @@ class ConfirmedModel:
     def file(self) -> str:
         """Name of its file of rows."""
         return f"{self.row.trial_id}.parquet"
+
+    @cached_property
+    def digest(self) -> str:
+        """Which model it is, whatever its name: see `model_digest`."""
+        return model_digest(self.folder)
 
 
 def models_of(study: Study) -> list[ConfirmedModel]:
@@ -99,9 +106,16 @@ def study_of(models: Sequence[ConfirmedModel], folder: AnyPath) -> Study:
 
 
 def missing(models: Sequence[ConfirmedModel], folder: AnyPath) -> list[ConfirmedModel]:
-    """The models that have no rows in a folder yet."""
-    there = row_files(folder)
-    return [model for model in models if model.file not in there]
+    """The models that have no rows in a folder yet, or another model's of the same name.
+
+    Rows that do not say whose they are, as those of earlier versions, count as another's.
+
+    Raises:
+        InputError: a file of rows or a model cannot be read.
+    """
+    files = row_files(folder)
+    of_models = digests_in(folder, files, [each.file for each in models if each.file in files])
+    return [model for model in models if of_models.get(model.file) != model.digest]
 
 
 def evaluate_models(
@@ -126,13 +140,13 @@ def evaluate_models(
         loader = Loader(network.inputs, device, network.config.box)
         variant = describe(network.config.variant)
         predictions = evaluate(network, variant, loader, images).predictions
-        write_rows(folder / model.file, model.row, predictions)
+        write_rows(folder / model.file, model, predictions)
         done()
 
 
-def write_rows(path: AnyPath, row: TrialRow, predictions: Predictions) -> None:
-    """A model's rows as a study has them; the label of an unlabelled image is null."""
-    table = prediction_table(row, predictions)
+def write_rows(path: AnyPath, model: ConfirmedModel, predictions: Predictions) -> None:
+    """A model's rows as a study has them, with its digest; an unlabelled image's label is null."""
+    table = with_digest(prediction_table(model.row, predictions), model.digest)
     if (predictions.labels == UNKNOWN).any():
         place = table.column_names.index("label")
         table = table.set_column(place, "label", pa.nulls(table.num_rows, pa.int64()))
@@ -169,10 +183,7 @@ def evaluated(
     try:
         rows = read_rows(folder, of_models, PredictionRow, check=check)
     except DamagedTrial as error:
-        raise InputError(
-            f"{folder / error.trial_id}.parquet: {error.reason}; remove it, and the model is "
-            "evaluated again"
-        ) from error
+        raise damaged(folder / f"{error.trial_id}.parquet", error.reason) from error
     kept = own[own["trial_id"].isin(study.confirmed["trial_id"]) & (own["split"] == "validation")]
     external = rows.to_pandas()
     both = external if kept.empty else pd.concat([kept, external], ignore_index=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 from PIL import Image
@@ -112,8 +113,7 @@ def test_models_that_have_rows_are_not_evaluated_again(study, isic_folder, monke
     assert len(evaluated) == 1
     assert_frame_equal(predictions(study, "clinic"), before)
 
-    other = pd.read_parquet(files[1])
-    other.drop(index=0).to_parquet(files[1])
+    pq.write_table(pq.read_table(files[1]).slice(1), files[1])
     with pytest.raises(InputError, match=r"other images than images.parquet has; remove it, and"):
         main(command)
     files[1].write_bytes(b"PAR1")
@@ -160,6 +160,40 @@ def test_models_without_a_study_stand_side_by_side(study, isic_folder, tmp_path)
     alone = pd.read_parquet(out / "predictions")
     first = of_study[of_study["seed"] == 1].set_index(["arm", "image_id"])["score"]
     assert (alone.set_index(["arm", "image_id"])["score"] == first).all()
+
+
+def test_another_model_of_the_same_name_gets_figures_of_its_own(study, isic_folder, tmp_path):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    folders = [study / "models" / str(ARMS[0]) / f"seed-{seed}" for seed in SEEDS]
+
+    def scores_of(folder: Path, out: str) -> pd.Series:
+        command = ["--model", str(folder), "--out", str(tmp_path / out), "--data", str(table)]
+        assert main([*command, *UNCHECKED]) == 0
+        return pd.read_parquet(tmp_path / out / "predictions").set_index("image_id")["score"]
+
+    first = scores_of(folders[0], "one")
+    second = scores_of(folders[1], "one")
+    assert not first.equals(second) and second.equals(scores_of(folders[1], "two"))
+
+
+def test_a_model_trained_again_is_evaluated_again_and_no_other(study, isic_folder, monkeypatch):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    command = [str(study), "--data", str(table), *UNCHECKED]
+    assert main(command) == 0
+    again, source = (study / "models" / str(ARMS[0]) / f"seed-{seed}" for seed in SEEDS)
+    shutil.copy(source / "model.safetensors", again / "model.safetensors")
+    evaluated = []
+    evaluate = models.evaluate
+    monkeypatch.setattr(
+        models, "evaluate", lambda *inputs: evaluated.append(inputs) or evaluate(*inputs)
+    )
+    assert main(command) == 0
+    assert len(evaluated) == 1
+    rows = predictions(study, "clinic")
+    of_arm = rows[rows["arm"] == str(ARMS[0])].pivot(
+        index="image_id", columns="seed", values="score"
+    )
+    assert (of_arm[SEEDS[0]] == of_arm[SEEDS[1]]).all()
 
 
 @pytest.mark.parametrize(
