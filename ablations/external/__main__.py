@@ -22,6 +22,9 @@ examples:
       --duplicates unchecked
       models without a study
 
+The positive class and the meanings of label texts are those of the study;
+--labels adds to them, and --positive is for --model.
+
 What is there is not evaluated again: stopped, or with more --corrupt, the same
 command goes on.
 
@@ -39,14 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
         "study", metavar="STUDY", nargs="?", help="folder of a study, here or on s3://"
     )
     add_options(parser, ExternalOptions)
-    add_options(parser, SourceOptions, skip=("data",))
+    add_options(parser, SourceOptions, skip=("data",), suppress_defaults=True)
     namespace = parser.parse_args(arguments)
     options = options_from(namespace, ExternalOptions)
     _check_whose(namespace.study, options)
     source = options_from(namespace, SourceOptions)
     from ablations.external.whole import evaluate_set  # pandas and PyTorch, which take seconds
 
-    evaluate_set(namespace.study, options, source)
+    evaluate_set(namespace.study, options, source, vars(namespace).keys())
     return 0
 
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from ablations.external.classes import as_in_study
 from ablations.external.corrupted import Condition, conditions
 from ablations.external.evaluation import Evaluation, image_rows, read_images, write_images
 from ablations.external.images import ExternalSet, find_set
@@ -32,21 +33,27 @@ from masll.parts import load_part
 from tuning.study.folder import ExternalFolder
 
 
-def evaluate_set(named: str | None, options: ExternalOptions, source: SourceOptions) -> None:
+def evaluate_set(
+    named: str | None, options: ExternalOptions, source: SourceOptions, given: Collection[str]
+) -> None:
     """Evaluate what has not been, write the tables, and print the first.
 
     Args:
         named: the study, unless the options name models.
         source: where the images are, and what their labels mean.
+        given: which options of `source` somebody gave: see `as_in_study`.
 
     Raises:
         InputError: images, models or what there is of an earlier evaluation do not fit.
     """
     device = find_device(options.device)
     parts = [load_part(named) for named in options.variant_from]
+    study = None if named is None else read_study(named, search_predictions=False)
+    if study is not None:
+        source = as_in_study(study.spec, source, given)
     images = find_set(source, split=options.split, partial=options.partial)
     name = options.name or re.sub(r"[^\w.-]+", "-", images.name)
-    study, models, folder = _asked(named, options, name)
+    study, models, folder = _asked(study, options, name)
     for model in models:
         inputs_of(model)  # one that is gone is found before images are compared
     images = _without_seen(images, options, study, folder)
@@ -60,11 +67,10 @@ def evaluate_set(named: str | None, options: ExternalOptions, source: SourceOpti
 
 
 def _asked(
-    named: str | None, options: ExternalOptions, name: str
+    study: Study | None, options: ExternalOptions, name: str
 ) -> tuple[Study, list[ConfirmedModel], ExternalFolder]:
     """The models that are asked about, their study, and the folder of what they say."""
-    if named is not None:
-        study = read_study(named, search_predictions=False)
+    if study is not None:
         return study, models_of(study), study.folder.external(name)
     out = any_path(str(options.out))
     models = models_in(options.model)

@@ -1,6 +1,7 @@
 """Confirmed models on images that took no part in their study, from files to tables."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -137,6 +138,20 @@ def test_images_without_labels_get_predictions_and_no_tables(study, isic_folder,
     assert len(rows) == COUNTS[TEST] * len(ARMS) * len(SEEDS)
     assert rows["label"].isna().all() and rows["score"].between(0, 1).all()
     assert not (study / "external" / folder.name / "report").exists()
+
+
+def test_labels_mean_what_they_mean_in_the_study(study, isic_folder):
+    texts = {0: "mole", 1: "mel"}
+    rows = [{**row, "label": texts[row["label"]]} for row in rows_of(isic_folder, TEST)]
+    table = write_csv(isic_folder, "texts", rows)
+    spec = json.loads((study / "spec.json").read_text())
+    spec["options"] |= {"positive": ["naevus"], "labels": ["mole=naevus", "mel=melanoma"]}
+    (study / "spec.json").write_text(json.dumps(spec))
+    assert main([str(study), "--data", str(table), *UNCHECKED]) == 0
+    found = predictions(study, "texts").drop_duplicates("image_id").set_index("image_id")["label"]
+    assert found.to_dict() == {row["image"]: int(row["label"] == "mole") for row in rows}
+    with pytest.raises(InputError, match="the study's models tell naevus from all others"):
+        main([str(study), "--data", str(table), "--positive", "melanoma", *UNCHECKED])
 
 
 def test_images_of_one_class_have_figures_where_these_are_defined(study, isic_folder):
