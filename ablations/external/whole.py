@@ -95,8 +95,8 @@ def _without_seen(
         table = image_rows(images, shown, keep=keeps)
     now = image_rows(images, None)
     same = table[["image_id", "label"]].equals(now[["image_id", "label"]])
-    kept_all = not table["left_out"].any()
-    if not same or bool(table["compared"].all()) != compares or (keeps and not kept_all):
+    as_asked = table["left_out"].equals(table["shows"].notna() & (not keeps))
+    if not same or bool(table["compared"].all()) != compares or not as_asked:
         raise InputError(
             f"{folder} holds an evaluation of other images, or with other --duplicates; give "
             "another --name"

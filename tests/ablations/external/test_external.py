@@ -94,6 +94,8 @@ def test_a_planted_duplicate_is_named_and_left_out_by_file_and_by_what_it_shows(
         main([*command, "--duplicates", "keep"])
     assert main([*command, "--duplicates", "keep", "--name", "kept"]) == 0
     assert set(shown["image_id"]) < set(predictions(study, "kept")["image_id"])
+    with pytest.raises(InputError, match="with other --duplicates; give another --name"):
+        main([*command, "--name", "kept"])  # which would leave out, and has kept
 
 
 def test_models_that_have_rows_are_not_evaluated_again(study, isic_folder, monkeypatch):
