@@ -10,6 +10,7 @@ from masll.config import MOST_SEED
 from masll.corruptions import CORRUPTIONS, SEVERITIES
 
 FORMATS = ("md", "csv", "tex", "figures")
+USUAL_SEVERITIES = (1, 3, 5)
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class ExternalOptions:
         (), "also evaluate corrupted images (masll/corruptions.py)", choices=tuple(CORRUPTIONS)
     )
     severities: tuple[int, ...] = option(
-        (1, 3, 5), "of --corrupt, from 1 to 5", least=1, most=SEVERITIES[-1]
+        (), "of --corrupt, from 1 to 5 (default: 1 3 5)", least=1, most=SEVERITIES[-1]
     )
-    seed: int = option(0, "of what --corrupt draws", least=0, most=MOST_SEED)
+    seed: int | None = option(None, "of what --corrupt draws (default: 0)", least=0, most=MOST_SEED)
     format: tuple[str, ...] = option(FORMATS, "what to write", choices=FORMATS)
     variant_from: tuple[str, ...] = option(
         (),
@@ -63,3 +64,13 @@ class ExternalOptions:
             if len(set(values)) < len(values):
                 shown = " ".join(map(str, values))
                 raise InputError(f"--{flag} names one of {shown} twice; name each once")
+        for flag, given in (("severities", bool(self.severities)), ("seed", self.seed is not None)):
+            if given and not self.corrupt:
+                raise InputError(
+                    f"--{flag} belongs to --corrupt; name some, or leave it out"
+                )
+        if self.study_data is not None and self.duplicates == "unchecked":
+            raise InputError(
+                "--study-data is looked at for duplicates, and --duplicates unchecked looks at "
+                "none; leave one out"
+            )

@@ -20,6 +20,7 @@ from ablations.formats import Cells, as_csv, bullets, latex, number, write_resul
 from ablations.rows import Study
 from ablations.tables import ablation_table, as_latex, as_markdown
 from ablations.verdict import verdict
+from masll.common.errors import InputError
 from masll.common.storage import AnyPath
 from masll.variants import REFERENCE
 
@@ -30,7 +31,14 @@ _BESIDE = frozenset(
         *("figure_differences", "net_benefit"),
     )
 )
+_OWN = ("change", "robustness", "recalibration", "localization", "shown_images")
 _FIGURES = ("roc", "differences", "boxes", "calibration", "decision")
+# Every file that a report may have, by its ending.
+_WRITTEN = {
+    "md": ("external",),
+    **dict.fromkeys(("csv", "tex"), ("ablation", *_BESIDE, *_OWN)),
+    **dict.fromkeys(("png", "svg"), (*_FIGURES, "robustness")),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +63,7 @@ def write_external_report(
 
     Returns:
         The table of the arms, see `ablation_table`, and the files written, each of them whole.
+        Files of an earlier report that this one has not are removed.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -79,6 +88,7 @@ def write_external_report(
         written += write_figures(found.external, table, folder, _FIGURES)
         if not lost.empty:
             written += write_figure(robustness_curves(lost, table), folder, "robustness")
+    _remove_others(folder, written)
     return table, written
 
 
@@ -102,6 +112,20 @@ def summary(name: str, images: pd.DataFrame) -> str:
             f"{first['image_id']} (as {first['shows']})."
         )
     return " ".join(lines)
+
+
+def _remove_others(folder: AnyPath, written: Sequence[AnyPath]) -> None:
+    """Remove what an earlier report has written and this one has not: it may hold no longer."""
+    kept = {path.name for path in written}
+    for path in list(folder.glob("*")):
+        name, _, kind = path.name.rpartition(".")
+        if path.name not in kept and name in _WRITTEN.get(kind, ()):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise InputError(
+                    f"cannot remove {path}, of an earlier report: {error.strerror}; remove it"
+                ) from error
 
 
 def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Part]:

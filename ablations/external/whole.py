@@ -17,7 +17,7 @@ from ablations.external.models import (
     models_of,
     study_of,
 )
-from ablations.external.options import ExternalOptions
+from ablations.external.options import USUAL_SEVERITIES, ExternalOptions
 from ablations.external.overlap import shown_images, study_options
 from ablations.external.report import Findings, summary, write_external_report
 from ablations.rows import Study, read_study
@@ -57,7 +57,8 @@ def evaluate_set(
     for model in models:
         inputs_of(model)  # one that is gone is found before images are compared
     images = _without_seen(images, options, study, folder)
-    asked = conditions(options.corrupt, options.severities, options.seed)
+    severities = options.severities or USUAL_SEVERITIES
+    asked = conditions(options.corrupt, severities, options.seed or 0)
 
     def load(model: ConfirmedModel, used: Masll | None) -> Masll:
         return load_model(model.folder, parts, used)

@@ -179,6 +179,19 @@ def test_models_without_a_study_stand_side_by_side(study, isic_folder, tmp_path)
     assert (alone.set_index(["arm", "image_id"])["score"] == first).all()
 
 
+def test_a_report_has_no_file_of_an_earlier_one_that_it_does_not_write(study, isic_folder):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    command = [str(study), "--data", str(table), "--duplicates", "unchecked"]
+    assert main([*command, "--corrupt", "blur", "--severities", "1"]) == 0
+    report = study / "external" / "clinic" / "report"
+    before = {path.name for path in report.iterdir()}
+    assert {"external.md", "robustness.csv", "robustness.svg"} < before
+    (report / "notes.csv").touch()  # somebody's own
+    assert main([*command, "--format", "csv"]) == 0
+    tables = {name for name in before if name.endswith(".csv")} - {"robustness.csv"}
+    assert {path.name for path in report.iterdir()} == {*tables, "notes.csv"}
+
+
 def test_another_model_of_the_same_name_gets_figures_of_its_own(study, isic_folder, tmp_path):
     table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
     folders = [study / "models" / str(ARMS[0]) / f"seed-{seed}" for seed in SEEDS]
@@ -224,6 +237,9 @@ def test_a_model_trained_again_is_evaluated_again_and_no_other(study, isic_folde
         (["--model", "x", "--data", "CSV"], "--out DIR is needed"),
         (["STUDY", "--data", "CSV", "--corrupt", "hair", "hair"], "name each once"),
         (["STUDY", "--data", "CSV", "--severities", "6"], "severities must be from 1 to 5"),
+        (["STUDY", "--data", "CSV", "--severities", "1"], "--severities belongs to --corrupt"),
+        (["STUDY", "--data", "CSV", "--seed", "0"], "--seed belongs to --corrupt"),
+        (["STUDY", "--data", "CSV", "--study-data", "x", *UNCHECKED], "leave one out"),
         (["STUDY", "--data", "CSV", "--split", "train"], "no images of the split 'train'"),
         (["STUDY", "--data", "CSV", "--study-data", "CSV"], "with --study-data PATH, or say"),
     ],
