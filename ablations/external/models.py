@@ -1,7 +1,7 @@
 """Which models are evaluated on an external set, and their rows."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 
 from ablations.external.digests import damaged, digests_in, model_digest, with_digest
+from ablations.external.seeds import check_seeds
 from ablations.rows import Study
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
@@ -76,11 +77,13 @@ def models_in(folders: Sequence[str]) -> list[ConfirmedModel]:
     Their seeds are counted from 1, in the order of the folders.
 
     Raises:
-        InputError: a folder is named twice, or holds no model.
+        InputError: a folder is named twice, or holds no model; or models of one arm are not of one
+            configuration, so that they are no seeds of each other.
     """
     if len(set(folders)) < len(folders):
         raise InputError(f"--model names a folder twice in {' '.join(folders)}; name each once")
     counts: dict[Arm, int] = {}
+    first: dict[Arm, tuple[AnyPath, Mapping[str, Any]]] = {}
     models = []
     for folder in map(any_path, folders):
         config = _saved(folder)
@@ -91,6 +94,7 @@ def models_in(folders: Sequence[str]) -> list[ConfirmedModel]:
             number = counts[arm] = counts.get(arm, 0) + 1
         except (KeyError, TypeError) as error:
             raise _no_model(folder) from error
+        check_seeds(*first.setdefault(arm, (folder, config)), folder, config)
         trial_id = Trial(arm, Stage.CONFIRM, number - 1, number, {}).trial_id
         models.append(ConfirmedModel(_row(trial_id, arm, number), folder))
     return models

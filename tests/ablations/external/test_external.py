@@ -192,6 +192,19 @@ def test_a_report_has_no_file_of_an_earlier_one_that_it_does_not_write(study, is
     assert {path.name for path in report.iterdir()} == {*tables, "notes.csv"}
 
 
+def test_models_that_differ_in_more_than_the_seed_are_no_seeds_of_one_arm(study):
+    folders = [str(study / "models" / str(ARMS[0]) / f"seed-{seed}") for seed in SEEDS]
+    assert [each.row.seed for each in models.models_in(folders)] == [1, 2]
+    saved = Path(folders[1]) / "config.json"
+    config = json.loads(saved.read_text())
+    del config["square_box"]  # as an earlier version wrote it
+    saved.write_text(json.dumps(config))
+    assert len(models.models_in(folders)) == 2
+    saved.write_text(json.dumps(config | {"box_padding": 0.1}))
+    with pytest.raises(InputError, match=r"no other seed of .*box_padding is 0.1, not 0.0"):
+        models.models_in(folders)
+
+
 def test_another_model_of_the_same_name_gets_figures_of_its_own(study, isic_folder, tmp_path):
     table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
     folders = [study / "models" / str(ARMS[0]) / f"seed-{seed}" for seed in SEEDS]
