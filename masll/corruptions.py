@@ -23,6 +23,7 @@ from masll.common.errors import InputError
 Pixels = npt.NDArray[np.uint8]  # (S, S, 3)
 
 SEVERITIES = (1, 2, 3, 4, 5)
+UNCHANGED = "identity"  # the corruption that is none
 _SIDE = 224  # of the images that lengths are given for
 _FINER = 4  # what is drawn is drawn so many times larger, for smooth edges
 
@@ -163,7 +164,7 @@ def _as_pixels(values: npt.NDArray[np.float64]) -> Pixels:
 Corruption = Callable[[Pixels, int, np.random.Generator], Pixels]
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
     {
-        "identity": _identity,
+        UNCHANGED: _identity,
         "hair": _hair,
         "ruler": _ruler,
         "corners": _corners,

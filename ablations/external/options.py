@@ -66,9 +66,7 @@ class ExternalOptions:
                 raise InputError(f"--{flag} names one of {shown} twice; name each once")
         for flag, given in (("severities", bool(self.severities)), ("seed", self.seed is not None)):
             if given and not self.corrupt:
-                raise InputError(
-                    f"--{flag} belongs to --corrupt; name some, or leave it out"
-                )
+                raise InputError(f"--{flag} belongs to --corrupt; name some, or leave it out")
         if self.study_data is not None and self.duplicates == "unchecked":
             raise InputError(
                 "--study-data is looked at for duplicates, and --duplicates unchecked looks at "

@@ -152,7 +152,7 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
             robustness_cells(lost),
             "Corruptions and severities are those of masll/corruptions.py. The change is that of "
             "the same models on the same images; beside it, how much more it is than the change of "
-            f"{REFERENCE}, whose p is adjusted over all rows (Holm).",
+            f"{REFERENCE}, whose p is adjusted over all rows of changed images (Holm).",
         ),
         Part(
             "recalibration",

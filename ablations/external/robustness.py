@@ -12,6 +12,7 @@ from ablations.external.corrupted import Condition
 from ablations.formats import Cells, number, p_text, with_interval
 from ablations.rows import Study
 from ablations.statistics import difference_of_changes, difference_of_models, holm, mean_auc
+from masll.corruptions import UNCHANGED
 from masll.variants import REFERENCE
 
 
@@ -27,8 +28,8 @@ def robustness(external: Study, corrupted: Mapping[Condition, Study]) -> pd.Data
         corruption, severity, arm, seeds, auc_mean, auc_low, auc_high; change (corrupted minus
         clean, the same models on the same images), change_low, change_high, p_value; and
         minus_reference, what the arm's change is more than that of the arm that it is compared
-        with, with minus_low, minus_high, minus_p and minus_p_holm, over all conditions and arms.
-        Intervals are of 95 %.
+        with, with minus_low, minus_high, minus_p and minus_p_holm, over all conditions and arms but
+        those of unchanged images, where it is nan. Intervals are of 95 %.
     """
     labels, clean = test_scores(external)
     if labels.min() == labels.max():
@@ -52,7 +53,8 @@ def robustness(external: Study, corrupted: Mapping[Condition, Study]) -> pd.Data
     table = pd.DataFrame(rows)
     if table.empty:
         return table
-    tested = table["minus_p"].notna()
+    # Identical images test nothing, and would make the others pay for it.
+    tested = table["minus_p"].notna() & (table["corruption"] != UNCHANGED)
     adjusted = pd.Series(math.nan, table.index)
     adjusted[tested] = holm(table.loc[tested, "minus_p"].to_numpy())
     return table.assign(minus_p_holm=adjusted)

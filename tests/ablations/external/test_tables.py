@@ -1,13 +1,18 @@
 """Change between sets, change under a corruption, recalibration and localization, by themselves."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.special
 import scipy.stats
+from pandas.testing import assert_frame_equal
 from sklearn.metrics import roc_auc_score
 
+from ablations.external.corrupted import Condition
 from ablations.external.recalibration import recalibration
+from ablations.external.robustness import robustness
 from ablations.external.tables import localization, mean_over_images
 from ablations.rows import read_study
 from ablations.statistics import (
@@ -18,6 +23,10 @@ from ablations.statistics import (
 )
 
 SEEDS = 4
+
+
+def condition(corruption: str) -> Condition:
+    return Condition(corruption, 1)
 
 
 def drawn_set(rng: np.random.Generator, n: int, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +106,27 @@ def test_recalibration_mends_a_risk_that_is_twice_as_extreme_and_shifted(build):
     assert by_method.loc["intercept and slope here", "slope"] == pytest.approx(1, abs=0.1)
     brier = found.groupby("method")["brier"].mean()
     assert brier["intercept and slope here"] < brier["intercept here"] < brier["as it is"]
+
+
+def test_unchanged_images_take_no_part_in_holm_s_adjustment(build):
+    build.whole(seeds=2)
+    clean = read_study(build.path, search_predictions=False)
+    rng = np.random.default_rng(7)
+
+    def noisy(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(score=scipy.special.expit(rng.normal(0, 1, len(rows))))
+
+    hurt = dataclasses.replace(clean, predictions=noisy(clean.predictions))
+    names = ("identity", "blur", "noise")
+    of_all = robustness(clean, dict(zip(map(condition, names), (clean, hurt, hurt), strict=True)))
+    changed = robustness(clean, {condition(name): hurt for name in names[1:]})
+    unchanged = of_all["corruption"] == "identity"
+    assert of_all.loc[unchanged, "minus_p_holm"].isna().all()
+    left = of_all[~unchanged].reset_index(drop=True)
+    assert_frame_equal(left, changed)
+    p = left["minus_p"].dropna()
+    assert len(p) >= 2
+    assert left["minus_p_holm"].min() == pytest.approx(min(1, p.min() * len(p)))
 
 
 def test_the_mean_over_images_has_the_interval_of_a_t_test_for_one_seed():
