@@ -9,6 +9,7 @@ from ablations.boxes import box_cells, boxes
 from ablations.defaults import MARGIN
 from ablations.effects import effect_cells, effects
 from ablations.ensembles import ensemble_cells, ensembles
+from ablations.foresight import foresight, foresight_cells
 from ablations.formats import Cells, markdown
 from ablations.gates import SILENT, gate_cells, gates
 from ablations.intervals import difference_cells, figure_differences
@@ -48,7 +49,7 @@ def tables_beside(
 ) -> list[Part]:
     """The tables for which the study has rows."""
     together, by_seeds, frozen = effects(study, margin), ensembles(study), gates(study)
-    places = boxes(study)
+    places, foretold = boxes(study), foresight(study)
     points, trusted = operating_points(study, prevalence), reliability(study)
     grouped, between = subgroups(study), gaps(study)
     others, worth = figure_differences(study), net_benefits(study)
@@ -115,6 +116,17 @@ def tables_beside(
             "region, the lesion mask. A network is not at home in boxes that it was not trained "
             "on, so its own box adds at most as much; a control arm says what is left after "
             "training.",
+        ),
+        Part(
+            "foresight",
+            "What validation foretold of the test",
+            foretold,
+            foresight_cells(foretold),
+            "Settings and epochs are chosen by validation AUC. Optimism is its mean minus that of "
+            "the test; the rank correlation (Spearman) says whether the order of the confirmed "
+            "models, of the arms by their means, and of the seeds of one arm, is that on the test "
+            "images. Its interval takes them as independent, which models of one set of images "
+            "are not.",
         ),
         Part(
             "operating_points",

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 GATED = ("gated-fusion", "resnet18")
 BESIDE = [
-    *("effects", "ensembles", "operating_points", "reliability", "figure_differences"),
+    *("effects", "ensembles", "foresight", "operating_points", "reliability"),
+    "figure_differences",
     "net_benefit",
 ]
 TABLES = sorted(
@@ -135,7 +136,7 @@ def test_a_second_report_replaces_the_first(build: "StudyBuilder") -> None:
     build.confirm(GATED, 2)
     write_report(read_study(build.path), ["csv", "md", "tex"])
     assert pd.read_csv(build.path / "report/ablation.csv").loc[0, "seeds"] == 2
-    compared = ("effects.", "figure_differences.")
+    compared = ("effects.", "figure_differences.", "foresight.")
     of_one_arm = [name for name in TABLES if not name.startswith(compared)]
     assert report_files(build.path) == of_one_arm
 
