@@ -43,7 +43,13 @@ def foresight(study: Study) -> pd.DataFrame:
         validation, test = each["val_auc"].to_numpy(), each["test_auc"].to_numpy()
         lost = int(pairs.loc[several, "arm"].nunique()) - 1 if name == "seeds of an arm" else 0
         rho, low, high = rank_correlation(validation, test, lost)
-        row = {"over": name, "n": len(each), "rho": rho, "rho_low": low, "rho_high": high}
+        row: dict[str, Any] = {
+            "over": name,
+            "n": len(each),
+            "rho": rho,
+            "rho_low": low,
+            "rho_high": high,
+        }
         if name != "seeds of an arm":  # whose means are 0
             row |= {"val_auc": validation.mean(), "test_auc": test.mean()}
             row["optimism"] = row["val_auc"] - row["test_auc"]
