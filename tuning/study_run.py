@@ -53,6 +53,7 @@ from tuning.space import load_space
 from tuning.specification import make_spec, resumed_options, with_run
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
+from tuning.study.folding import Folding
 from tuning.study.known import USUAL
 from tuning.study.lock import hold
 from tuning.study.rows import TrialRow
@@ -270,10 +271,12 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
             threads=slots.cpus,
         )
         display = StudyDisplay(plan, slots.count, console, folder)
+        folding = Folding(folder, sum(len(of_arm.results) for of_arm in plan.arms.values()))
 
         def on_result(result: TrialResult, row: TrialRow) -> None:
             dashboard.add(result)
             display.add(result, row)
+            folding.add()
 
         ledger = Ledger(
             plan,
@@ -316,7 +319,7 @@ def _report(plan: StudyPlan, folder: StudyFolder, console: Terminal) -> int:
     from ablations.documents import print_report, write_report
     from ablations.rows import read_study
 
-    study = read_study(folder.path)
+    study = read_study(folder.path, search_predictions=False)
     write_report(study, ("md", "csv", "tex"))
     console.print()
     print_report(study, console)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath
 from tuning.study.damage import in_words
-from tuning.study.reader import Fragments
+from tuning.study.reader import Files
 
 _KEY = b"model_sha256"  # in the metadata of a Parquet file's schema
 _FILES = ("config.json", "model.safetensors")
@@ -40,7 +40,7 @@ def with_digest(rows: pa.Table, digest: str) -> pa.Table:
     return rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: digest.encode()})
 
 
-def digests_in(folder: AnyPath, files: Fragments, names: Iterable[str]) -> Mapping[str, str]:
+def digests_in(folder: AnyPath, files: Files, names: Iterable[str]) -> Mapping[str, str]:
     """The digest of the model that each file's rows are of; "" where the file does not say.
 
     Args:

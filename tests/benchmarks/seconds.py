@@ -19,11 +19,14 @@ from typing import NamedTuple
 from PIL import Image
 
 from masll import ModelConfig, build_model
+from masll.common.storage import LocalPath
 from masll.data.synthetic import synthesize
 from masll.model import save_model
 from masll.variants import VARIANTS
 from tests.benchmarks.report import write_study
 from tests.test_imports import COMMANDS
+from tuning.study.folder import StudyFolder
+from tuning.study.folding import fold
 
 HELP, REFUSED, STATUS, REPORT = 0.3, 0.5, 2.0, 5.0  # seconds that are aimed at
 _USUAL = (30, 5)  # trials and seeds of an arm
@@ -66,6 +69,7 @@ def lines(folder: Path, trials: int) -> list[Line]:
     """Every command with `--help` and refused, and what reads studies and images."""
     for name, asked in (("large", (trials // len(VARIANTS), 5)), ("usual", _USUAL)):
         write_study(folder / name, *asked)
+        fold(StudyFolder(LocalPath(folder / name)))  # as the search has by then
     config = ModelConfig(backbone="efficientnet_lite0", pretrained=False)
     save_model(build_model(config), folder / "model")
     Image.fromarray(synthesize(0, 512).image).save(folder / "lesion.jpg")

@@ -75,6 +75,10 @@ class StudyFolder:
         """Who searches in the study now."""
         return self.path / ".lock"
 
+    def folded(self, kind: str) -> AnyPath:
+        """The rows of many files of trials/, epochs/ or predictions/ in one, for reading only."""
+        return self.path / "folded" / f"{kind}.parquet"
+
     def part(self, name: str) -> AnyPath:
         """The source of a user's own part, as the study began with it."""
         return self.path / "parts" / f"{name}.py"

@@ -2,11 +2,14 @@
 
 Files are read one by one: a search leaves thousands of small ones, and an Arrow dataset of them
 takes twice the time. On S3 many are read at once, as each is waited for. What is read is checked:
-see `tuning.study.checking`. The predictions of search trials, by far the most, are opened only.
+see `tuning.study.checking`. The predictions of search trials, by far the most, are opened only. Not
+even that takes what has been folded, see `tuning.study.folded`.
 """
 
+import datetime
+import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from masll.common.storage import AnyPath
+from masll.common.storage import AnyPath, ParquetSource
 from tuning.study.agreement import faults
 from tuning.study.checking import (
     RowType,
@@ -25,33 +28,37 @@ from tuning.study.checking import (
     checked_row,
 )
 from tuning.study.damage import DamagedFile, DamagedTrial
+from tuning.study.folded import NOTHING, Folded, read_folded
 from tuning.study.folder import StudyFolder
 from tuning.study.rows import EpochRow, PredictionRow, TrialRow, columns_of
 from tuning.study.spec import Spec
 from tuning.study.trial import Stage, Status, TrialResult
 
+WORTH_FOLDING = 500  # files; fewer are read in less than a second
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _THREADS = 32  # that read files on S3, where each request waits some ten milliseconds
-Fragments = Mapping[str, Any]  # name of a file to its Arrow fragment, in the order of the names
+Files = Mapping[str, ParquetSource]  # by their names, in the order of those
 
 
-def row_files(folder: AnyPath) -> Fragments:
+def row_files(folder: AnyPath) -> Files:
     """The Parquet files of trials/, epochs/ or predictions/; none where there is no such folder.
 
     Raises:
         InputError: the folder cannot be listed.
     """
     try:
-        return folder.parquet_fragments()
+        return folder.parquet_files()
     except OSError as error:
         raise DamagedFile(folder, error) from error
 
 
 def read_rows(
     folder: AnyPath,
-    files: Fragments,
+    files: Files,
     row: RowType,
     stage: Stage | None = None,
     check: Callable[[str, pa.Table], None] = lambda *_: None,
+    folded: Folded = NOTHING,
 ) -> pa.Table:
     """The rows of some files of a folder, each file checked by itself.
 
@@ -59,7 +66,9 @@ def read_rows(
         files: see `row_files`.
         row: the dataclass of the folder's rows.
         stage: only rows of this stage; a file that has none is not read further than its end.
-        check: called with the name of a trial and its rows; raises `ValueError` with a reason.
+        check: called with the name of a trial and its rows; raises `ValueError` with a reason. Not
+            for what is folded.
+        folded: rows that need not be read again.
 
     Raises:
         InputError: a file that cannot be read, is another trial's, lacks a column, or has one of
@@ -78,9 +87,16 @@ def read_rows(
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DamagedTrial(path, error) from error
 
+    unread = [name for name, file in files.items() if not folded.holds(file.stored)]
     with ThreadPoolExecutor(_THREADS) as threads:
         each = threads.map if folder.remote else map
-        tables = [table for table in each(read, files) if table is not None]
+        read_now = dict(zip(unread, each(read, unread), strict=True))
+    tables: list[pa.Table] = []
+    for is_folded, names in itertools.groupby(files, lambda name: name not in read_now):
+        if is_folded:
+            tables += folded.pieces(list(names))
+        else:
+            tables += [table for name in names if (table := read_now[name]) is not None]
     if not tables:
         return pa.table({name: pa.nulls(0, kind) for name, kind in columns_of(row).items()})
     try:
@@ -93,9 +109,9 @@ def read_rows(
     return rows if stage is None else rows.filter(pc.field("stage") == stage)
 
 
-def _read_file(fragment: Any, row: RowType, stage: Stage | None) -> pa.Table | None:
+def _read_file(source: ParquetSource, row: RowType, stage: Stage | None) -> pa.Table | None:
     """The rows of one file; None if it has none of the stage."""
-    with fragment.open() as stream, pq.ParquetFile(stream) as file:
+    with source.open() as stream, pq.ParquetFile(stream) as file:
         schema = file.schema_arrow
         columns = dict(zip(schema.names, schema.types, strict=True))
         check_columns(row, file.metadata.num_rows, columns)
@@ -146,23 +162,17 @@ def read_ended(
     Raises:
         InputError: a file that cannot be read, or that contradicts itself, the spec or another.
     """
-    read: dict[str, TrialRow] = {}
-
-    def check(name: str, rows: pa.Table) -> None:
-        read[name] = checked_row(name, rows.to_pylist()[0], spec)
-
     files = row_files(folder.trials)
     new = {name: file for name, file in files.items() if name not in known}
-    trials = read_rows(folder.trials, new, TrialRow, check=check)
-    rows = [read[name.removesuffix(".parquet")] for name in new]
-    epochs = read_rows(folder.epochs, _of(new, row_files(folder.epochs)), EpochRow)
+    trials, rows = _read_trials(folder, new, spec)
+    epochs = read_kind(folder, folder.epochs, _of(new, row_files(folder.epochs)), EpochRow)
     curves = _curves(folder, rows, epochs)
     predicted = _of(new, row_files(folder.predictions))
     for row in rows:
         name = f"{row.trial_id}.parquet"
         if row.status == Status.COMPLETED and row.val_auc is not None and name not in predicted:
             raise DamagedTrial(folder.predictions / name, "no such file, and trials/ has its AUC")
-    predictions = read_rows(folder.predictions, predicted, PredictionRow, stage)
+    predictions = read_kind(folder, folder.predictions, predicted, PredictionRow, stage)
     official = spec.options.get("validation") != "cv5"
     for trial_id, reason in faults(
         rows, predictions, alike=spec.is_complete, stages_alike=official
@@ -171,7 +181,66 @@ def read_ended(
     return EndedTrials(rows, curves, trials, epochs, predictions)
 
 
-def _of(trials: Collection[str], files: Fragments) -> Fragments:
+def read_kind(
+    folder: StudyFolder, kind: AnyPath, files: Files, row: RowType, stage: Stage | None = None
+) -> pa.Table:
+    """Some rows of trials/, epochs/ or predictions/, from what is folded where that is worth it.
+
+    Args:
+        kind: which of the three.
+        files, row, stage: see `read_rows`.
+
+    Raises:
+        InputError: see `read_rows`.
+    """
+    return read_rows(kind, files, row, stage, folded=_folded(folder, kind, files, row, stage))
+
+
+def _folded(
+    folder: StudyFolder, kind: AnyPath, files: Files, row: RowType, stage: Stage | None = None
+) -> Folded:
+    if len(files) < WORTH_FOLDING:
+        return NOTHING
+    return read_folded(folder.folded(kind.name), row, stage)
+
+
+def _read_trials(folder: StudyFolder, files: Files, spec: Spec) -> tuple[pa.Table, list[TrialRow]]:
+    """The rows of some files of trials/, as a table and one by one, both in the files' order."""
+    read: dict[str, TrialRow] = {}
+
+    def check(name: str, rows: pa.Table) -> None:
+        read[name] = checked_row(name, next(_records(rows)), spec)
+
+    folded = _folded(folder, folder.trials, files, TrialRow)
+    trials = read_rows(folder.trials, files, TrialRow, check=check, folded=folded)
+    held = folded.pieces([name for name, file in files.items() if folded.holds(file.stored)])
+    for record in itertools.chain.from_iterable(map(_records, held)):
+        name = record["trial_id"]
+        # Columns that its own file has not got, and others have, are null here.
+        known = {column: value for column, value in record.items() if value is not None}
+        try:
+            read[name] = checked_row(name, known, spec)
+        except ValueError as error:
+            raise DamagedTrial(folder.trials / f"{name}.parquet", error) from error
+    return trials, [read[name.removesuffix(".parquet")] for name in files]
+
+
+def _records(rows: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries; unlike `to_pylist`, which needs pandas for a time, without pandas."""
+    values = [_values(column) for column in rows.columns]
+    return (dict(zip(rows.column_names, row, strict=True)) for row in zip(*values, strict=True))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    if not pa.types.is_timestamp(column.type):
+        return column.to_pylist()
+    microseconds = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_pylist()
+    return [
+        None if us is None else _EPOCH + datetime.timedelta(microseconds=us) for us in microseconds
+    ]
+
+
+def _of(trials: Collection[str], files: Files) -> Files:
     return {name: file for name, file in files.items() if name in trials}
 
 

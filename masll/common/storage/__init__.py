@@ -7,12 +7,13 @@ an `S3Path`, which offers what a study needs of pathlib. Nobody else asks which 
 from pathlib import Path
 
 from masll.common.errors import InputError
-from masll.common.storage.local import LocalPath, Stored, whole_file, whole_folder
-from masll.common.storage.s3 import SCHEME, S3Path, download
+from masll.common.storage.local import LocalParquet, LocalPath, Stored, whole_file, whole_folder
+from masll.common.storage.s3 import SCHEME, S3Parquet, S3Path, download
 
 __all__ = [
     "AnyPath",
     "LocalPath",
+    "ParquetSource",
     "S3Path",
     "Stored",
     "any_path",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 AnyPath = LocalPath | S3Path
+ParquetSource = LocalParquet | S3Parquet  # what `parquet_files` of either finds
 
 
 def any_path(name: str | Path | S3Path) -> AnyPath:

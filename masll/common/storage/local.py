@@ -90,18 +90,19 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
                 f"cannot write {flag} {self}: {error.strerror}; name another folder"
             ) from error
 
-    def parquet_fragments(self) -> dict[str, Any]:
-        """The Parquet files right in the folder, by their names in order, for pyarrow.
+    def parquet_files(self) -> dict[str, "LocalParquet"]:
+        """The Parquet files right in the folder, by their names in order.
 
         Like pandas and Arrow, passes over files that begin with a dot or an underscore.
         """
         names = sorted(path.name for path in self.content() if is_parquet(path.name))
-        return {name: _Fragment(self / name) for name in names}
+        return {name: LocalParquet(_stored(self / name), self / name) for name in names}
 
 
-class _Fragment(NamedTuple):
-    """A file of rows, as Arrow has it; read at once, and only if it is a file."""
+class LocalParquet(NamedTuple):
+    """A file of rows; read at once, and only if it is a file."""
 
+    stored: Stored
     path: LocalPath
 
     def open(self) -> Any:
@@ -109,6 +110,15 @@ class _Fragment(NamedTuple):
         import pyarrow
 
         return pyarrow.BufferReader(self.path.read_bytes())
+
+
+def _stored(path: LocalPath) -> Stored:
+    """A file as it is now; of size -1 where nobody can tell, which reading it will explain."""
+    try:
+        status = path.stat()
+    except OSError:
+        return Stored(path.name, -1, 0)
+    return Stored(path.name, status.st_size, status.st_mtime_ns)
 
 
 def _is_there(path: Path) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from masll.common.errors import InputError
 from masll.common.storage.local import Stored, is_parquet, parquet_format, whole_file
@@ -175,17 +175,28 @@ class S3Path:
     def check_writable(self, flag: str) -> None:
         """Nothing: only writing shows whether S3 lets us write."""
 
-    def parquet_fragments(self) -> dict[str, Any]:
-        """See `LocalPath.parquet_fragments`."""
-        form = parquet_format()
-        # With its size from the listing, a file is read without asking for it once more.
+    def parquet_files(self) -> "dict[str, S3Parquet]":
+        """See `LocalPath.parquet_files`."""
+        listed = self.listed(recursive=False)
         return {
-            stored.name: form.make_fragment(
-                f"{self.key}/{stored.name}", file_system(), file_size=stored.size
-            )
-            for stored in self.listed(recursive=False)
-            if is_parquet(stored.name)
+            each.name: S3Parquet(each, self / each.name) for each in listed if is_parquet(each.name)
         }
+
+
+class S3Parquet(NamedTuple):
+    """An object of rows."""
+
+    stored: Stored
+    path: S3Path
+
+    def open(self) -> Any:
+        """What pyarrow reads from."""
+        # With its size from the listing, an object is read without asking for it once more.
+        return (
+            parquet_format()
+            .make_fragment(self.path.key, file_system(), file_size=self.stored.size)
+            .open()
+        )
 
 
 def download(

@@ -308,4 +308,4 @@ def test_a_study_on_s3_holds_its_external_sets_beside_its_rows(s3, study, isic_f
         here / "report" / "ablation.csv"
     ).read_text()
     names = sorted(path.name for path in (here / "predictions").iterdir())
-    assert sorted((place / "predictions").parquet_fragments()) == names
+    assert sorted((place / "predictions").parquet_files()) == names

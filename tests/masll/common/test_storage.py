@@ -42,10 +42,10 @@ def test_a_file_is_read_back_listed_and_removed(folder):
 
 
 def test_parquet_files_come_by_name_without_hidden_ones(folder):
-    assert (folder / "trials").parquet_fragments() == {}
+    assert (folder / "trials").parquet_files() == {}
     for name in ("b.parquet", "a.parquet", ".c.parquet.partial", "_d.parquet", ".e.parquet"):
         (folder / "trials" / name).write_whole(b"no Parquet, which nobody looks at here")
-    assert list((folder / "trials").parquet_fragments()) == ["a.parquet", "b.parquet"]
+    assert list((folder / "trials").parquet_files()) == ["a.parquet", "b.parquet"]
 
 
 def test_a_file_that_a_library_writes_is_put_at_the_end(folder):
@@ -120,7 +120,7 @@ def test_a_small_object_takes_one_request_and_a_listing_one(s3):
         (folder / "trials" / "x.parquet").write_whole(b"x" * 10_000)
     assert counts == {"PUT": 1}
     with s3.counted() as counts:
-        (folder / "trials").parquet_fragments()
+        (folder / "trials").parquet_files()
     assert counts == {"GET": 1}
 
 
