@@ -35,7 +35,11 @@ _STATES = {
 
 
 class ArmSearch:
-    """Draws an arm's hyperparameters, and says which of its trials stop early."""
+    """Draws an arm's hyperparameters, and says which of its trials stop early.
+
+    What earlier runs of the study did is told to Optuna when it is first asked: who only looks at a
+    study asks it nothing.
+    """
 
     def __init__(
         self,
@@ -54,13 +58,28 @@ class ArmSearch:
         if scheduler == "asha":
             first_rung = max(1, epochs // _REDUCTION**2)
             pruner = optuna.pruners.SuccessiveHalvingPruner(first_rung, _REDUCTION)
-        self.study = optuna.create_study(
+        self._study = optuna.create_study(
             study_name=str(arm),
             direction="maximize",
             pruner=pruner,
             sampler=optuna.samplers.RandomSampler(0),  # `draw` has one for each trial
         )
+        self._earlier: list[TrialResult | Trial] = []  # what Optuna has not been told yet
         self._trials: dict[str, optuna.Trial] = {}  # that run, by trial_id
+
+    @property
+    def study(self) -> optuna.Study:
+        """The arm's study, which knows all trials so far."""
+        self._catch_up()
+        return self._study
+
+    def _catch_up(self) -> None:
+        earlier, self._earlier = self._earlier, []
+        for each in earlier:
+            if isinstance(each, TrialResult):
+                self._replay(each)
+            else:
+                self._trials[each.trial_id] = self._ask_for(each.params)
 
     def draw(self, number: int) -> Trial:
         """The search trial of a number; the first one has the paper's setting."""
@@ -68,10 +87,11 @@ class ArmSearch:
         # trials known so far, not on how often the study was stopped and resumed.
         words = [self._seed, number, *str(self.arm).encode()]
         seed = int(np.random.SeedSequence(words).generate_state(1)[0])
-        self.study.sampler = _SAMPLERS[self._sampler](seed)
+        study = self.study
+        study.sampler = _SAMPLERS[self._sampler](seed)
         if number == 0:
-            self.study.enqueue_trial({p.name: p.default for p in self.space})
-        drawn = self.study.ask(self._distributions())
+            study.enqueue_trial({p.name: p.default for p in self.space})
+        drawn = study.ask(self._distributions())
         trial = Trial(self.arm, Stage.SEARCH, number, self._seed, dict(drawn.params))
         self._trials[trial.trial_id] = drawn
         return trial
@@ -84,7 +104,7 @@ class ArmSearch:
 
     def resume(self, trial: Trial) -> None:
         """Take in a trial that an earlier run of the study has begun and not finished."""
-        self._trials[trial.trial_id] = self._ask_for(trial.params)
+        self._earlier.append(trial)
 
     def report(self, trial: Trial, epoch: int, curve: Mapping[int, float]) -> bool:
         """Tell what a trial is worth after an epoch; True if it is to stop early.
@@ -92,14 +112,19 @@ class ArmSearch:
         Args:
             curve: validation AUC by epoch.
         """
+        self._catch_up()
         return self._report(self._trials[trial.trial_id], trial, epoch, curve)
 
     def finish(self, result: TrialResult) -> None:
         """Tell how a trial ended."""
+        self._catch_up()
         self._tell(self._trials.pop(result.trial.trial_id), result)
 
     def replay(self, result: TrialResult) -> None:
         """Take in a trial that an earlier run of the study finished."""
+        self._earlier.append(result)
+
+    def _replay(self, result: TrialResult) -> None:
         trial = self._ask_for(result.trial.params)
         for epoch in sorted(result.curve):
             self._report(trial, result.trial, epoch, result.curve)
@@ -117,8 +142,8 @@ class ArmSearch:
         )
 
     def _ask_for(self, params: Mapping[str, Any]) -> optuna.Trial:
-        self.study.enqueue_trial({p.name: params[p.name] for p in self.space})
-        return self.study.ask(self._distributions())
+        self._study.enqueue_trial({p.name: params[p.name] for p in self.space})
+        return self._study.ask(self._distributions())
 
     def _report(
         self, told: optuna.Trial, trial: Trial, epoch: int, curve: Mapping[int, float]
@@ -138,7 +163,7 @@ class ArmSearch:
         state = _STATES[result.status]
         score = self.selection.score(result, self._epochs)
         value = _as_value(score) if state == TrialState.COMPLETE else None
-        self.study.tell(trial, value, state)
+        self._study.tell(trial, value, state)
 
     def _distributions(self) -> dict[str, BaseDistribution]:
         return {p.name: distribution(p) for p in self.space}
