@@ -71,7 +71,7 @@ def box_cells(table: pd.DataFrame) -> list[Cells]:
             "AUC": number(row["auc_mean"], ".3f"),
             "AUC, 95 %": interval(row["auc_low"], row["auc_high"]),
             "its own box adds": number(row["delta_auc"], "+.3f"),
-            "its 95 %": interval(row["delta_low"], row["delta_high"]),
+            "95 % interval": interval(row["delta_low"], row["delta_high"]),
             "p": p_text(row["p_value"]),
         }
         for row in table.to_dict("records")

@@ -28,7 +28,7 @@ _HEADINGS = {  # of the outcomes that a headline names, in its order
 }
 _NOT_JUDGED = "not judged"
 # Columns of an arm's line that narrow screens leave out, the first of them first.
-_SPARE = ("SEN@.90", "AUC 95 %", "seeds", "its 95 %")
+_SPARE = ("SEN@.90", "AUC 95 %", "seeds", "95 % interval")
 
 
 class Brief(NamedTuple):
@@ -142,7 +142,7 @@ def _arms(table: pd.DataFrame) -> list[Cells]:
             "AUC 95 %": interval(row["auc_low"], row["auc_high"]),
             "SEN@.90": _mean(row["sen_at_spe_90"], row["sen_at_spe_90_sd"]),
             "difference": number(row["delta_auc"], "+.3f"),
-            "its 95 %": interval(row["delta_low"], row["delta_high"]),
+            "95 % interval": interval(row["delta_low"], row["delta_high"]),
             "p Holm": p_text(row["p_holm"]),
         }
         for row in table.to_dict("records")

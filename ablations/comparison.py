@@ -95,7 +95,7 @@ def between_cells(table: pd.DataFrame) -> list[Cells]:
             "minus": row["minus"],
             "seeds": f"{row['seeds']}, {row['minus_seeds']}",
             "AUC": number(row["delta_auc"], "+.3f"),
-            "its 95 %": interval(row["delta_low"], row["delta_high"]),
+            "95 % interval": interval(row["delta_low"], row["delta_high"]),
             "p": p_text(row["p_value"]),
             "p Holm": p_text(row["p_holm"]),
         }

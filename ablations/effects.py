@@ -87,7 +87,7 @@ def effect_cells(table: pd.DataFrame) -> list[Cells]:
             "question": row["question"],
             "family": row["family"],
             "AUC": number(row["value"], "+.3f"),
-            "its 95 %": interval(row["low"], row["high"]),
+            "95 % interval": interval(row["low"], row["high"]),
             "p": p_text(row["p_value"]),
             "p Holm": p_text(row["p_holm"]),
             "p of equivalence": p_text(row["equivalence_p"]),

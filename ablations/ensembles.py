@@ -62,7 +62,7 @@ def ensemble_cells(table: pd.DataFrame) -> list[Cells]:
             "AUC": number(row["auc"], ".3f"),
             "AUC, 95 %": interval(row["auc_low"], row["auc_high"]),
             f"minus {REFERENCE}": number(row["delta_auc"], "+.3f"),
-            "its 95 %": interval(row["delta_low"], row["delta_high"]),
+            "95 % interval": interval(row["delta_low"], row["delta_high"]),
             "p": p_text(row["p_value"]),
         }
         for row in table.to_dict("records")

@@ -90,7 +90,7 @@ def foresight_cells(table: pd.DataFrame) -> list[Cells]:
             "test AUC": number(row["test_auc"], ".3f"),
             "optimism": number(row["optimism"], "+.3f"),
             "rank correlation": number(row["rho"], "+.2f"),
-            "its 95 %": interval(row["rho_low"], row["rho_high"]),
+            "95 % interval": interval(row["rho_low"], row["rho_high"]),
         }
         for row in table.to_dict("records")
     ]

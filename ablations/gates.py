@@ -77,7 +77,7 @@ def gate_cells(table: pd.DataFrame) -> list[Cells]:
             "gate frozen": number(row["frozen_auc"], ".3f"),
             "AUC of it, 95 %": interval(row["frozen_low"], row["frozen_high"]),
             "its variation adds": number(row["delta_auc"], "+.3f"),
-            "its 95 %": interval(row["delta_low"], row["delta_high"]),
+            "95 % interval": interval(row["delta_low"], row["delta_high"]),
             "p": p_text(row["p_value"]),
             "largest change of a score": number(row["largest_change"], ".3f"),
         }

@@ -199,7 +199,7 @@ def _evidence(row: Mapping[Hashable, Any]) -> Cells:
     return {
         "arm": row["arm"],
         f"AUC minus {REFERENCE}": number(row["delta_auc"], "+.3f") + versus,
-        "its 95 %": interval(row["delta_low"], row["delta_high"]),
+        "95 % interval": interval(row["delta_low"], row["delta_high"]),
         "p": p_text(row["p_value"]),
         "p Holm": p_text(row["p_holm"]),
         "seen from": seen_from(row["detectable_delta"]),

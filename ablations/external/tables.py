@@ -65,7 +65,7 @@ def change_cells(table: pd.DataFrame) -> list[Cells]:
             "own AUC": number(row["own_auc"], ".3f"),
             "external AUC": number(row["external_auc"], ".3f"),
             "change": number(row["delta_auc"], "+.3f"),
-            "its 95 %": interval(row["delta_low"], row["delta_high"]),
+            "95 % interval": interval(row["delta_low"], row["delta_high"]),
             "p": p_text(row["p_value"]),
         }
         for row in table.to_dict("records")

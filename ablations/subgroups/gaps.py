@@ -142,7 +142,7 @@ def gap_cells(table: pd.DataFrame) -> list[Cells]:
             "in the one": number(row["delta_auc"], "+.3f"),
             "in the other": number(row["minus_delta_auc"], "+.3f"),
             "gap": number(row["gap"], "+.3f"),
-            "its 95 %": interval(row["gap_low"], row["gap_high"]),
+            "95 % interval": interval(row["gap_low"], row["gap_high"]),
             "p": p_text(row["p_value"]),
             "p Holm": p_text(row["p_holm"]),
             "seen from": seen_from(row["detectable"]),

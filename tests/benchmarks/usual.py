@@ -1,0 +1,212 @@
+"""A small ablation as it is usually written, to measure ours against: see `end_to_end`.
+
+Twice: as a plain script, with every Optuna study in one process; and with Ray Tune's function API.
+Both decode and augment on the CPU in a DataLoader, as tutorials do, and do what costs them nothing:
+channels last, fused AdamW, one thread. The networks are ours: they are what is compared.
+
+    python -m tests.benchmarks.usual plain DATA.csv RESULTS.csv
+    python -m tests.benchmarks.usual tune DATA.csv RESULTS.csv
+"""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from masll import ModelConfig, build_model
+from masll.variants import VARIANTS
+
+BACKBONE, PIXELS, SOURCE, BATCH = "efficientnet_lite0", 64, 192, 15
+TRIALS, EPOCHS, SEEDS = 2, 2, 1
+LOW, HIGH = 2e-4, 5e-3  # learning rates
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Lesions(Dataset):
+    """The images of one split, decoded when they are asked for."""
+
+    def __init__(self, table: Path, split: str) -> None:
+        rows = pd.read_csv(table)
+        self.rows = rows[rows["split"] == split].reset_index(drop=True)
+        self.folder = table.parent
+        turns = [v2.RandomRotation(180), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
+        self.transform = v2.Compose(
+            [
+                v2.ToImage(),
+                v2.Resize((SOURCE, SOURCE), antialias=True),
+                *(turns if split == "train" else []),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        row = self.rows.iloc[index]
+        with Image.open(self.folder / row["image"]) as image:
+            return self.transform(image.convert("RGB")), int(row["label"])
+
+
+def loader(table: Path, split: str, workers: int) -> DataLoader:
+    train = split == "train"
+    return DataLoader(
+        Lesions(table, split),
+        batch_size=BATCH,
+        shuffle=train,
+        drop_last=train,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+
+
+def auc(model: torch.nn.Module, batches: DataLoader) -> float:
+    model.eval()
+    labels: list[int] = []
+    scores: list[float] = []
+    with torch.inference_mode():
+        for images, label in batches:
+            out = model(images.to(memory_format=torch.channels_last))
+            scores += out.logits.softmax(1)[:, 1].tolist()
+            labels += label.tolist()
+    return float(roc_auc_score(labels, scores))
+
+
+def train(
+    variant: str, params: dict[str, float], seed: int, data: dict[str, DataLoader], report: Any
+) -> tuple[torch.nn.Module, float]:
+    """A network of a variant, and its best validation AUC."""
+    torch.manual_seed(seed)
+    config = ModelConfig(
+        variant=variant,
+        backbone=BACKBONE,
+        image_size=PIXELS,
+        threshold_scale=params.get("threshold_scale", 1.0),
+    )
+    model = build_model(config).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), params["lr"], weight_decay=1e-4, fused=True)
+    steps = EPOCHS * len(data["train"])
+    warm = round(0.1 * steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: (
+            (step + 1) / (warm + 1)
+            if step < warm
+            else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+        ),
+    )
+    best, kept = -1.0, model.state_dict()
+    for _ in range(EPOCHS):
+        model.train()
+        for images, labels in data["train"]:
+            optimizer.zero_grad(set_to_none=True)
+            out = model(images.to(memory_format=torch.channels_last))
+            loss = torch.nn.functional.cross_entropy(out.logits, labels)
+            if out.auxiliary_logits is not None:
+                loss = loss + torch.nn.functional.cross_entropy(out.auxiliary_logits, labels)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        score = auc(model, data["validation"])
+        report(score)
+        if score > best:
+            best, kept = score, {name: t.clone() for name, t in model.state_dict().items()}
+    model.load_state_dict(kept)
+    return model, best
+
+
+def _ignore(_: float) -> None:
+    """Report to nobody."""
+
+
+def plain(table: Path) -> list[dict[str, Any]]:
+    """Every arm's Optuna study in this process, one training after the other."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    data = {split: loader(table, split, workers=1) for split in ("train", "validation", "test")}
+    rows = []
+    for variant in VARIANTS:
+
+        def objective(trial: optuna.Trial, variant: str = variant) -> float:
+            params = {
+                "lr": trial.suggest_float("lr", LOW, HIGH, log=True),
+                "threshold_scale": trial.suggest_float("threshold_scale", 0.5, 2.0),
+            }
+            return train(variant, params, trial.number, data, _ignore)[1]
+
+        study = optuna.create_study(direction="maximize")
+        study.optimize(objective, n_trials=TRIALS)
+        for seed in range(SEEDS):
+            model, score = train(variant, study.best_params, 100 + seed, data, _ignore)
+            rows.append({"arm": variant, "validation": score, "test": auc(model, data["test"])})
+    return rows
+
+
+def tuned(table: Path) -> list[dict[str, Any]]:
+    """The same with Ray Tune, as its documentation has it: a function, a Tuner for each arm."""
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    table = table.resolve()
+
+    def data() -> dict[str, DataLoader]:
+        return {split: loader(table, split, workers=0) for split in ("train", "validation", "test")}
+
+    def search(config: dict[str, Any]) -> None:
+        torch.set_num_threads(1)
+        report = lambda score: tune.report({"auc": score})  # noqa: E731
+        train(config["variant"], config, 0, data(), report)
+
+    def confirm(config: dict[str, Any]) -> None:
+        torch.set_num_threads(1)
+        of_split = data()
+        model, score = train(config["variant"], config, config["seed"], of_split, _ignore)
+        tune.report({"validation": score, "test": auc(model, of_split["test"])})
+
+    rows = []
+    for variant in VARIANTS:
+        found = tune.Tuner(
+            tune.with_resources(search, {"cpu": 1}),
+            param_space={
+                "variant": variant,
+                "lr": tune.loguniform(LOW, HIGH),
+                "threshold_scale": tune.uniform(0.5, 2.0),
+            },
+            tune_config=tune.TuneConfig(
+                metric="auc", mode="max", num_samples=TRIALS, search_alg=OptunaSearch()
+            ),
+            run_config=tune.RunConfig(verbose=0),
+        ).fit()
+        best = found.get_best_result().config
+        assert best is not None
+        confirmed = tune.Tuner(
+            tune.with_resources(confirm, {"cpu": 1}),
+            param_space={**best, "seed": tune.grid_search([100 + seed for seed in range(SEEDS)])},
+            run_config=tune.RunConfig(verbose=0),
+        ).fit()
+        rows += [
+            {"arm": variant, **{name: one.metrics[name] for name in ("validation", "test")}}
+            for one in confirmed
+            if one.metrics is not None
+        ]
+    return rows
+
+
+def main() -> None:
+    way, table, results = sys.argv[1:]
+    torch.set_num_threads(1)
+    rows = {"plain": plain, "tune": tuned}[way](Path(table))
+    pd.DataFrame(rows).to_csv(results, index=False)
+
+
+if __name__ == "__main__":
+    main()
