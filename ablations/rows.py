@@ -17,6 +17,7 @@ from tuning.study.known import others_than
 from tuning.study.metadata import read_metadata
 from tuning.study.openings import check_openings
 from tuning.study.reader import read_ended
+from tuning.study.rows import TrialRow
 from tuning.study.spec import Spec, read_spec
 from tuning.study.trial import Stage, Status
 from tuning.study.unfinished import check_begun
@@ -36,6 +37,7 @@ class Study:
     spec: Spec  # an empty one where there is no spec.json
     metadata: pd.DataFrame | None = None  # of metadata.parquet, by image_id; None without it
     by: tuple[str, ...] = ()  # how a report divides the test images, see `ablations.subgroups`
+    rows: Sequence[TrialRow] = ()  # those in trials, each value of its own type; see `read_study`
 
     @property
     def path(self) -> AnyPath:
@@ -150,6 +152,7 @@ def read_study(
         spec,
         None if metadata is None else metadata.to_pandas().set_index("image_id"),
         tuple(by),
+        ended.rows,
     )
 
 

@@ -88,7 +88,8 @@ if "matplotlib" in sys.modules:
 LIBRARIES = """
 import importlib, os, warnings
 for name in ("torch", "timm", "optuna", "matplotlib", "seaborn", "sklearn", "scipy.stats", "pandas",
-             "ray", "ray.tune", "pyarrow", "IPython", "rich.console", "tqdm", "PIL.Image"):
+             "ray", "ray.tune", "pyarrow", "IPython", "rich.console", "tqdm", "PIL.Image",
+             "tensorboard.plugins.hparams.summary_v2"):
     importlib.import_module(name)
 """
 

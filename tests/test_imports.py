@@ -43,6 +43,10 @@ ablations.report STUDY OTHER --prevalence 0.1
 ablations.report STUDY --by age:x
 ablations.report STUDY OTHER --by sex
 ablations.report STUDY --out pyproject.toml/OUT
+ablations.export STUDY OUT
+ablations.export STUDY --to nothing OUT
+ablations.export STUDY --to mlflow s3://bucket/x
+ablations.export STUDY --to isic pyproject.toml/OUT
 ablations.external STUDY
 ablations.external --data PATH
 ablations.external STUDY --data PATH --severities 9

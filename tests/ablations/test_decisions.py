@@ -4,9 +4,11 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 import scipy.stats
+from dcurves import dca
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
@@ -18,6 +20,7 @@ from ablations.statistics import (
     mcnemar,
     partial_auc,
 )
+from ablations.statistics.decisions import net_benefit, treat_all
 
 Case = tuple[list[int], list[float], list[float]]
 
@@ -33,6 +36,24 @@ def test_mcnemar_is_the_sign_test_on_the_images_that_only_one_gets_right():
     by_hand = 2 * sum(math.comb(15, k) for k in range(4)) / 2**15
     assert p == pytest.approx(by_hand, abs=1e-12)
     assert mcnemar(labels, a, a) == (0, 0, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_net_benefit_is_that_of_the_package_of_decision_curves(seed):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(300) < 0.2).astype(int)
+    scores = rng.beta(1 + labels, 3)
+    scores = scores.round(2) if seed else scores  # ties, some of them at a threshold
+    thresholds = np.arange(1, 100, 3) / 100
+    rows = pd.DataFrame({"melanoma": labels, "score": scores})
+    by_model = dca(
+        data=rows, outcome="melanoma", modelnames=["score"], thresholds=thresholds
+    ).pivot(index="threshold", columns="model", values="net_benefit")
+    ours = [float(net_benefit(labels, scores, threshold)) for threshold in thresholds]
+    assert ours == pytest.approx(by_model["score"].to_list(), abs=1e-12)
+    all_referred = [treat_all(labels.mean(), threshold) for threshold in thresholds]
+    assert all_referred == pytest.approx(by_model["all"].to_list(), abs=1e-12)
+    assert (by_model["none"] == 0).all()
 
 
 @given(

@@ -32,6 +32,7 @@ COMMANDS = {
     "smoke": "tuning.smoke",
     "report": "ablations.report",
     "external": "ablations.external.__main__",
+    "export": "ablations.export.__main__",
     "train": "masll.train",
     "predict": "masll.predict",
     "audit": "masll.audit",
@@ -43,6 +44,7 @@ _WORK = {
     "tuning.smoke": "tuning.smoke_checks.CHECKS",
     "ablations.report": "ablations.documents.write_report",
     "ablations.external.__main__": "ablations.external.whole.Evaluation",
+    "ablations.export.__main__": "ablations.export.whole.write_export",
     "masll.train": "masll.single_run.train_one",
     "masll.audit": "masll.localizer_audit.audit",
 }
@@ -57,6 +59,7 @@ _LATE = (
     "masll.localizer_audit",
     "tuning.smoke_checks",
     "ablations.external.whole",
+    "ablations.export.whole",
     "ablations.documents",
     "tuning.study_run",
     "tuning.status_view",

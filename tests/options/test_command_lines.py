@@ -1,7 +1,7 @@
 """Wrong, extreme, empty, doubled and contradictory command lines of every command.
 
-wrong.txt and sound.txt have a command line each. SEARCH, TRAIN, AUDIT, PREDICT, REPORT and EXTERNAL
-stand for a small command that is well; other words in capitals name what `places` makes.
+wrong.txt and sound.txt have a command line each. SEARCH, TRAIN, AUDIT, PREDICT, REPORT, EXTERNAL
+and EXPORT stand for a small command that is well; other words in capitals name what `places` makes.
 """
 
 import json
@@ -31,6 +31,7 @@ BASES: Mapping[str, str] = MappingProxyType(
         "REPORT": "report FINISHED --out OUT",
         "EXTERNAL": "external --model MODEL --data IMAGES --duplicates unchecked --out OUT "
         "--device cpu",
+        "EXPORT": "export FINISHED --to isic OUT",
     }
 )
 

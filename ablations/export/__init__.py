@@ -1,0 +1,1 @@
+"""A study for other programs: MLflow, TensorBoard, W&B, the scorer of the ISIC challenges."""

@@ -1,0 +1,65 @@
+"""A study exported from end to end: rows read, its name claimed in the folder, all written."""
+
+import importlib
+import json
+
+from ablations.export.targets import Target
+from ablations.formats import write_result
+from ablations.rows import Study, read_study
+from masll.common.errors import InputError
+from masll.common.progress import progress_bar
+from masll.common.storage import AnyPath
+from masll.common.terminal import Terminal
+
+_NAMES = "studies.json"  # DIR/studies.json: which study has which name there
+
+
+def export_study(path: str, target: Target, folder: AnyPath) -> None:
+    """Read a study and write it into a folder.
+
+    Args:
+        path: of the study, here or on s3://.
+
+    Raises:
+        InputError: no study, nothing in it to export, another study of its name in the folder, or
+            the folder cannot be written to.
+    """
+    console = Terminal()
+    console.say(f"reading {path}")
+    write_export(read_study(path, search_predictions=False), target, folder, console)
+
+
+def write_export(study: Study, target: Target, folder: AnyPath, console: Terminal) -> None:
+    """Write a study that has been read: see `export_study`."""
+    name = study.path.resolve().name
+    export = importlib.import_module(target.module).export
+    if study.trials.empty:
+        raise InputError(f"{study.folder.trials} has no finished trial; wait for one")
+    _claim(folder, name, study)
+    with progress_bar("exporting", unit=target.units) as progress:
+        exported = export(study, name, folder, progress)
+    number = f"{exported.written} of {exported.written + exported.kept} {target.units}"
+    kept = "; the others are there as they were" if exported.kept else ""
+    console.tell(f"wrote {number} to {exported.place}{kept}")
+    console.print(exported.then, soft_wrap=True)
+
+
+def _claim(folder: AnyPath, name: str, study: Study) -> None:
+    """Write down that a name is this study's in a folder.
+
+    Raises:
+        InputError: it is another's.
+    """
+    file = folder / _NAMES
+    spec = study.spec
+    begun, data = spec.created_at or "at an unknown time", spec.data.fingerprint or "unknown"
+    own = f"begun {begun}, of data {data[:12]}"
+    try:
+        known = json.loads(file.read_text()) if file.exists() else {}
+        holder = known.get(name)
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} is damaged: {error}; remove it, or name another DIR") from error
+    if holder is None:
+        write_result(file, json.dumps(known | {name: own}, indent=1) + "\n")
+    elif holder != own:
+        raise InputError(f"{folder} has another study '{name}', {holder}; name another DIR")

@@ -1,0 +1,262 @@
+"""Exports: what other programs read is what the rows say, once, with the trials' own times."""
+
+import datetime
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ablations.export import to_isic
+from ablations.export.__main__ import main
+from ablations.export.runs import TrialRun, trial_runs
+from ablations.rows import read_study
+from ablations.tables import ablation_table
+from masll.common.errors import InputError
+
+if TYPE_CHECKING:
+    from conftest import StudyBuilder
+
+GATED = ("gated-fusion", "resnet18")
+BEGUN = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC).timestamp()
+ENDED = BEGUN + 86_400
+
+
+@pytest.fixture
+def study(build: "StudyBuilder") -> Path:
+    """One arm: three search trials, of which one was pruned and one failed, and two models."""
+    return build.whole(arms=(GATED,)).path
+
+
+def runs_of(study: Path) -> dict[str, TrialRun]:
+    read = read_study(study, search_predictions=False)
+    return {run.trial_id: run for run in trial_runs(read, study.name)}
+
+
+def exported(study: Path, target: str, folder: Path) -> None:
+    assert main([str(study), "--to", target, str(folder)]) == 0
+
+
+def test_a_run_has_all_that_the_rows_of_a_trial_say_and_nothing_that_they_do_not(study):
+    runs = runs_of(study)
+    assert len(runs) == 5
+    confirmed = runs["gated-fusion-resnet18-confirm-1"]
+    assert confirmed.params == {
+        "arm": "gated-fusion/resnet18",
+        "variant": "gated-fusion",
+        "backbone": "resnet18",
+        "stage": "confirm",
+        "seed": 1,
+        "lr": 0.003,
+        "threshold_scale": 1.25,
+    }
+    row = pd.read_parquet(study / "trials" / "gated-fusion-resnet18-confirm-1.parquet").iloc[0]
+    assert confirmed.figures["test_auc"] == row["test_auc"]
+    assert confirmed.figures["best_val_auc"] == 0.7 and confirmed.figures["trial_seconds"] == 60
+    assert "test_acc" not in confirmed.figures  # which is null
+    assert confirmed.curves["train_loss"] == {1: 0.6, 2: 0.5}
+    assert (confirmed.begun, confirmed.ended) == (BEGUN, ENDED)
+    assert confirmed.times == {1: BEGUN + 1, 2: BEGUN + 2}
+    failed = runs["gated-fusion-resnet18-search-2"]
+    assert failed.tags["error"] == "out of memory" and "test_auc" not in failed.figures
+
+
+def test_what_an_arm_or_the_study_fixes_is_a_parameter_of_its_runs(build):
+    fixed = {"box": "centre", "lr": 0.003}
+    build.spec(
+        [("centre", "resnet18")],
+        options={"set": ["weight_decay=0.01"]},
+        declared={"centre": {"variant": "gated-fusion", "fixed": fixed}},
+    )
+    name = build.search(GATED, status="pruned")
+    of_arm = {"arm": "centre/resnet18", "fixed": json.dumps(fixed)}
+    build.change("trials", name, lambda rows: rows.assign(**of_arm))
+    params = runs_of(build.path)[name].params
+    assert (params["arm"], params["variant"]) == ("centre/resnet18", "gated-fusion")
+    assert (params["box"], params["lr"], params["weight_decay"]) == ("centre", 0.003, "0.01")
+
+
+@pytest.mark.slow  # MLflow makes its tables in ten seconds
+def test_mlflow_reads_the_rows_and_a_second_export_doubles_nothing(study, build, tmp_path, capsys):
+    exported(study, "mlflow", tmp_path / "out")
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("study")
+
+    def there() -> dict[str, Any]:
+        found = client.search_runs([experiment.experiment_id])
+        assert len(found) == len({run.info.run_name for run in found}) == 5
+        return {run.info.run_name: run for run in found}
+
+    first = there()
+    for name, run in runs_of(study).items():
+        in_store = first[name]
+        assert in_store.data.params == {key: str(value) for key, value in run.params.items()}
+        assert {key: in_store.data.metrics[key] for key in run.figures} == run.figures
+        assert in_store.info.start_time == 1000 * BEGUN and in_store.info.end_time == 1000 * ENDED
+        for key, curve in run.curves.items():
+            history = client.get_metric_history(in_store.info.run_id, key)
+            assert {point.step: point.value for point in history} == curve
+            assert [point.timestamp for point in history] == [
+                1000 * run.times[step] for step in curve
+            ]
+        tags = {key: in_store.data.tags[key] for key in ("trial_id", "study", "status")}
+        assert tags == {"trial_id": name, "study": "study", "status": run.status}
+    ends = {name: run.info.status for name, run in first.items()}
+    assert ends["gated-fusion-resnet18-search-1"] == "KILLED"  # pruned
+    assert ends["gated-fusion-resnet18-search-2"] == "FAILED"
+
+    build.search(GATED, 2)  # the failed one again
+    capsys.readouterr()
+    exported(study, "mlflow", tmp_path / "out")
+    assert "wrote 1 of 5 trials" in capsys.readouterr().out
+    changed = {name for name, run in there().items() if run.info.run_id != first[name].info.run_id}
+    assert changed == {"gated-fusion-resnet18-search-2"}
+
+
+def test_tensorboard_reads_the_rows_with_hyperparameters_and_times(study, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    exported(study, "tensorboard", tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*tfevents*")}
+    assert len(files) == 5
+    for name, run in runs_of(study).items():
+        events = EventAccumulator(str(tmp_path / "study" / name)).Reload()
+        assert set(events.Tags()["scalars"]) == run.curves.keys() | run.figures.keys()
+        for key, curve in run.curves.items():
+            points = events.Scalars(key)
+            assert {point.step: point.value for point in points} == pytest.approx(curve)
+            assert [point.wall_time for point in points] == [run.times[step] for step in curve]
+        for key, value in run.figures.items():
+            (point,) = events.Scalars(key)
+            assert point.value == pytest.approx(value) and point.wall_time == ENDED
+        kept = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+        params = metadata.parse_session_start_info_plugin_data(kept).hparams
+        assert (
+            params["lr"].number_value == 0.003 and params["arm"].string_value == run.params["arm"]
+        )
+    exported(study, "tensorboard", tmp_path)
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*tfevents*")}
+
+
+def wandb_records(file: Path) -> list[Any]:
+    """The records of an offline run: LevelDB's log format behind seven bytes of W&B's own.
+
+    Blocks of 32 KiB, of pieces with a checksum, a length and whether they begin or end a record.
+    """
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, records, whole = file.read_bytes(), [], b""
+    assert content[:4] == b":W&B"
+    place = 7
+    while place < len(content):
+        if 2**15 - place % 2**15 < 7:
+            place += 2**15 - place % 2**15
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        whole += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or its last piece
+            records.append(Record.FromString(whole))
+            whole = b""
+    return records
+
+
+def test_wandb_has_an_offline_run_per_trial_and_a_second_export_keeps_it(study, build, tmp_path):
+    exported(study, "wandb-offline", tmp_path)
+    place = tmp_path / "study" / "wandb"
+    files = {path: path.read_bytes() for path in place.glob("offline-run-*/*.wandb")}
+    assert len(files) == 5
+    for name, run in runs_of(study).items():
+        (file,) = (path for path in files if path.name == f"run-{name}.wandb")
+        records = wandb_records(file)
+        (of_run,) = (record.run for record in records if record.HasField("run"))
+        assert (of_run.project, of_run.run_group) == ("study", run.params["arm"])
+        config = {item.key: json.loads(item.value_json) for item in of_run.config.update}
+        assert config | run.params == config and config["started_at"].startswith("2025-01-01")
+        history = [
+            {item.key or item.nested_key[0]: json.loads(item.value_json) for item in each}
+            for each in (record.history.item for record in records if record.HasField("history"))
+        ]
+        for key, curve in run.curves.items():
+            assert {row["epoch"]: row[key] for row in history} == curve
+        assert [row["_timestamp"] for row in history] == list(run.times.values())
+        summary = {
+            item.key or item.nested_key[0]: json.loads(item.value_json)
+            for record in records
+            if record.HasField("summary")
+            for item in record.summary.update
+        }
+        assert summary | run.figures == summary
+    build.search(GATED, 2)  # the failed one again
+    exported(study, "wandb-offline", tmp_path)
+    again = {path: path.read_bytes() for path in place.glob("offline-run-*/*.wandb")}
+    assert len(again) == 5 and len(again.items() & files.items()) == 4
+
+
+def test_a_submission_holds_the_scores_of_a_model_to_the_last_digit(study, tmp_path):
+    exported(study, "isic", tmp_path)
+    read = read_study(study)
+    truth = pd.read_csv(tmp_path / "study" / to_isic.TRUTH, index_col="image")["melanoma"]
+    assert len(read.confirmed) == 2
+    for row in read.confirmed.itertuples():
+        model = pd.read_csv(tmp_path / "study" / f"{row.trial_id}.csv", index_col="image")
+        assert list(model) == ["melanoma"]
+        mine = read.test_predictions.query("trial_id == @row.trial_id").set_index("image_id")
+        assert model["melanoma"].to_dict() == mine["score"].to_dict()
+        assert roc_auc_score(truth[model.index], model["melanoma"]) == pytest.approx(row.test_auc)
+
+
+# Of its balanced accuracy, which says nothing of one class.
+@pytest.mark.filterwarnings("ignore:A single label was found")
+def test_the_official_scorer_gives_the_auc_of_the_report(study, tmp_path, monkeypatch):
+    classification = pytest.importorskip(
+        "isic_challenge_scoring.classification", reason="needs the extra 'parity'"
+    )
+    # The scorer, of 2023, calls what pandas 3 has under another name.
+    monkeypatch.setattr(pd.DataFrame, "applymap", pd.DataFrame.map, raising=False)
+    exported(study, "isic", tmp_path)
+    place = tmp_path / "study"
+    metric = classification.ClassificationMetric.AUC
+    models = sorted(path for path in place.glob("*.csv") if path.name != to_isic.TRUTH)
+    scores = [
+        classification.ClassificationScore.from_file(place / to_isic.TRUTH, model, metric).overall
+        for model in models
+    ]
+    table = ablation_table(read_study(study)).iloc[0]
+    assert len(scores) == table["seeds"] == 2
+    assert sum(scores) / 2 == pytest.approx(table["auc_mean"], abs=1e-12)
+
+
+def test_a_folder_may_hold_several_studies_and_no_two_of_one_name(study, build, tmp_path):
+    exported(study, "tensorboard", tmp_path / "out")
+    build.spec((GATED,), created_at="2026-01-01T00:00:00+00:00")  # another one
+    with pytest.raises(InputError, match="has another study 'study', begun at an unknown time"):
+        exported(study, "tensorboard", tmp_path / "out")
+    (tmp_path / "out" / "studies.json").write_text("[")
+    with pytest.raises(InputError, match=r"studies\.json is damaged"):
+        exported(study, "tensorboard", tmp_path / "out")
+
+
+def test_what_cannot_be_exported_is_one_line(study, build, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="writes to this machine only"):
+        main([str(study), "--to", "mlflow", "s3://bucket/x"])
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "mlflow.db").write_text("no database, for all that its name says")
+    with pytest.raises(InputError, match=r"mlflow\.db is no SQLite file; name another DIR"):
+        main([str(study), "--to", "mlflow", str(tmp_path / "damaged")])
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"^wandb not installed; pip install 'masll-lab\[wandb\]'"):
+        main([str(study), "--to", "wandb-offline", str(tmp_path)])
+    build.path = tmp_path / "begun"
+    build.spec((GATED,))
+    with pytest.raises(InputError, match="no finished trial"):
+        main([str(build.path), "--to", "isic", str(tmp_path)])
+    build.search(GATED)
+    with pytest.raises(InputError, match="no confirmed model yet"):
+        main([str(build.path), "--to", "isic", str(tmp_path)])
