@@ -8,6 +8,8 @@ import pandas as pd
 
 from ablations.beside import Part, tables_beside
 from ablations.brief import brief
+from ablations.checklists.claim import claim
+from ablations.checklists.tripod import tripod
 from ablations.comparison import (
     between_cells,
     between_studies,
@@ -29,7 +31,6 @@ from ablations.tables import (
     as_markdown,
     stacked_panels,
 )
-from ablations.tripod import HEADING, tripod
 from ablations.verdict import verdict
 from masll.common.checks import check_choice
 from masll.common.storage import AnyPath
@@ -71,14 +72,18 @@ def write_report(
     beside = tables_beside(study, table, prevalence, margin)
     folder = folder or study.path / "report"
     texts: dict[str, str] = {}
+    checklists = []
+    if not {"md", "csv"}.isdisjoint(formats):
+        checklists = [of_study(study, table, margin) for of_study in (tripod, claim)]
     if "md" in formats:
         texts["ablation.md"] = _document(study, table, beside, margin)
         if study.by:
             texts["subgroups.md"] = _of_subgroups(study, beside)
-        texts["tripod.md"] = f"# {HEADING}\n\n{tripod(study, table, margin=margin)}\n"
+        texts |= {f"{each.name}.md": each.as_document() for each in checklists}
     if "csv" in formats:
         texts["ablation.csv"] = as_csv(table)
         texts |= {f"{part.name}.csv": as_csv(part.table) for part in beside}
+        texts |= {f"{each.name}.csv": as_csv(each.as_table()) for each in checklists}
     if "tex" in formats:
         texts["ablation.tex"] = as_latex(table)
         texts |= {f"{part.name}.tex": latex(part.cells) for part in beside}

@@ -38,7 +38,7 @@ def cautions(study: Study) -> list[str]:
     """Of the remarks, those without which a table would be read wrongly."""
     return [
         *_no_test(study),
-        *([] if study.test_predictions.empty else _leaks(study)),
+        *([] if study.test_predictions.empty else leaks(study)),
         *reopened(study),
         *_missing(study),
         *_flawed(study),
@@ -110,7 +110,7 @@ def _conditions(study: Study) -> list[str]:
             "Intervals and tests are conditional on one search: they take the hyperparameters that "
             "it chose as given, and say nothing of what another search would choose."
         )
-        lines += _leaks(study)
+        lines += leaks(study)
     drawn = drawn_by_tpe(study)
     if drawn is not None:
         lines.append(
@@ -132,7 +132,8 @@ def recipe(study: Study) -> list[str]:
     return [f"Fixed for all arms: {', '.join(fixed)}.{paper}"]
 
 
-def _leaks(study: Study) -> list[str]:
+def leaks(study: Study) -> list[str]:
+    """Whether training images show a lesion of a later split, as far as it is known."""
     if study.left_out or str(study.spec.data.source).startswith(
         "synthetic"
     ):  # every lesion is drawn once

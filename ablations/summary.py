@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 from ablations.beside import tables_beside
 from ablations.brief import brief
+from ablations.checklists.tripod import tripod
 from ablations.defaults import MARGIN
 from ablations.figures import NEEDS, draw
 from ablations.formats import bullets, markdown, write_result
 from ablations.remarks import remarks
 from ablations.rows import read_study
 from ablations.tables import ablation_table, panels
-from ablations.tripod import HEADING, tripod
 from ablations.verdict import verdict
 from masll.common.escaping import for_html
 from masll.common.storage import AnyPath
@@ -104,8 +104,9 @@ class Summary:
         return _markdown("\n\n".join(part.as_markdown() for part in parts))
 
     def reporting(self) -> "Markdown":
-        """What a paper has to say of the study; also written to report/tripod.md."""
-        return _markdown(f"## {HEADING}\n\n{tripod(self.study, self.table, 3, self.margin)}")
+        """What a paper has to say of the study; report/tripod.md has it, too."""
+        checklist = tripod(self.study, self.table, self.margin)
+        return _markdown(f"## {checklist.heading}\n\n{checklist.as_markdown(level=3)}")
 
     def subgroups(self) -> "list[Image | Markdown]":
         """The figure of subgroups, where the report is divided by any."""

@@ -1,8 +1,13 @@
-"""`python -m masll.audit`: does the localizer find the lesion? Boxes against lesion masks."""
+"""`python -m masll.audit`: does the localizer find the lesion? Boxes against lesion masks.
+
+With `--sanity` also: does its map show what was learned? Against maps of weights drawn anew.
+"""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
@@ -12,7 +17,11 @@ from masll.config import MOST_SHARE, ModelConfig
 from masll.data.options import SourceOptions, data_options
 from masll.parts import load_part
 
+if TYPE_CHECKING:
+    from masll.localizer_sanity import SanityRow
+
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+SEEDS = 3  # of --sanity
 _BOX_OPTIONS = {"map_size", "largest_component", "box_padding", "min_box_side", "square_box"}
 
 _EPILOG = """\
@@ -21,6 +30,9 @@ examples:
       the localizer with ImageNet weights and no training
   python -m masll.audit --data ISIC2017 --model studies/first/models/gated-fusion/resnet18/seed-1
       a trained one; box options such as --largest-component replace its own
+  python -m masll.audit --data ISIC2017 --model studies/first/models/gated-fusion/resnet18/seed-1 \\
+      --sanity --out audit
+      also its maps beside those of weights drawn anew, and of other images
 """
 
 
@@ -37,8 +49,21 @@ class AuditOptions(SourceOptions):
     partial: bool = option(False, "leave out rows without an image and images without a row")
     split: str = option("validation", "which images", choices=("train", "validation", "test"))
     scales: tuple[float, ...] = option(SCALES, "threshold scales")
+    sanity: bool = option(
+        False,
+        "also compare the maps with those of weights that are drawn anew, from the top layers to "
+        "all, and with those of other images: some 30 passes over the images",
+    )
+    seeds: int | None = option(
+        None,
+        f"networks that --sanity draws, with seeds 1, 2, ... (default: {SEEDS})",
+        least=1,
+        most=1000,
+    )
     device: str = option("auto", "auto, cpu, cuda, ...")
-    out: str | None = option(None, "folder for audit.csv and audit.png", metavar="DIR")
+    out: str | None = option(
+        None, "folder for audit.csv, audit.png and, of --sanity, sanity.csv", metavar="DIR"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +75,10 @@ class AuditOptions(SourceOptions):
         if len(set(self.scales)) < len(self.scales):
             shown = " ".join(f"{scale:g}" for scale in self.scales)
             raise InputError(f"--scales names one of {shown} twice; name each once")
+        if self.seeds is not None and not self.sanity:
+            raise InputError(
+                f"--seeds {self.seeds} belongs to --sanity; name both, or leave it out"
+            )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,9 +104,14 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(
                 f"{flag} is the trained model's own; leave it out, or leave --model out"
             )
+    elif options.sanity and not untrained.pretrained and untrained.weights is None:
+        raise InputError(
+            "--sanity compares trained weights with drawn ones, and --no-pretrained has none that "
+            "are trained; name a --model, or leave one of both out"
+        )
     from masll.data.prepare import prepare
     from masll.devices import find_device  # PyTorch, which takes seconds
-    from masll.localizer_audit import audit, draw, write_csv
+    from masll.localizer_audit import audit, draw, lesioned, write_csv
     from masll.model import build_model, load_model
 
     device = find_device(options.device)
@@ -100,13 +134,38 @@ def main(arguments: list[str] | None = None) -> int:
     empty = 0 if audited.masked is None else int(audited.masked.sum()) - rows[0].images
     left_out = f"; {empty} with an empty mask left out" * bool(empty)
     print(f"{rows[0].images} {options.split} images of {options.data}{left_out}")
+    checks = []
+    if options.sanity:
+        from masll.localizer_sanity import sanity
+
+        seeds = options.seeds or SEEDS
+        checks = sanity(model, audited.select(lesioned(audited)), seeds)
+        _show(checks, seeds)
     if options.out is not None:
         folder = Path(options.out)
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(rows, folder / "audit.csv")
         draw(rows, folder / "audit.png")
-        print(f"wrote {folder / 'audit.csv'}, {folder / 'audit.png'}")
+        written = [folder / "audit.csv", folder / "audit.png"]
+        if checks:
+            write_csv(checks, folder / "sanity.csv")
+            written.append(folder / "sanity.csv")
+        print(f"wrote {', '.join(map(str, written))}")
     return 0
+
+
+def _show(checks: "Sequence[SanityRow]", seeds: int) -> None:
+    print("\nown maps and boxes beside those of  correlation of maps       IoU of boxes")
+    for row in checks:
+        maps = f"{row.correlation:6.3f} [{row.correlation_low:6.3f}, {row.correlation_high:6.3f}]"
+        boxes = f"{row.iou:.3f} [{row.iou_low:.3f}, {row.iou_high:.3f}]"
+        print(f"{row.compared_with:<34}{maps:>25}{boxes:>22}")
+    print(
+        f"{checks[0].images} images, mean with 95 % interval; seeds 1 to {seeds}. A map that stays "
+        "the same without\nthe weights shows edges or darkness, not what was learned; one that is "
+        "the same for another image\nshows a place, such as the centre. Large boxes overlap "
+        "whatever they show: hold IoU against the last line."
+    )
 
 
 if __name__ == "__main__":

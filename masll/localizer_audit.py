@@ -6,9 +6,10 @@ best that a map of its size could do.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,24 +123,34 @@ def global_maps(
         Activation maps as features of one channel, all that SLL needs: (N, 1, H, W) on the CPU;
         and what a user's own localizer finds in the whole features, at each scale.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    loader = Loader(model.inputs, device)
     maps: list[Tensor] = []
     found: dict[float, list[Localization]] = {scale: [] for scale in scales if model.localizer}
-    for rows in batches(np.arange(len(split)), _BATCH):
-        images = loader.images(split, rows)  # (B, 3, S, S)
-        features = model.global_branch(resize(images, model.config.image_size))
+    for features, side in features_of(model.eval(), split):
         maps.append(activation_map(features).cpu())
         for scale, batch in found.items():
             assert model.localizer is not None
-            where = model.localizer(features, scale, images.shape[3], box_rule(model.config))
+            where = model.localizer(features, scale, side, box_rule(model.config))
             batch.append(Localization(*(each.cpu() for each in where)))
     own = {
         scale: Localization(*map(torch.cat, zip(*found_there, strict=True)))
         for scale, found_there in found.items()
     }
     return torch.cat(maps)[:, None], own
+
+
+@torch.inference_mode()
+def features_of(model: Masll, split: Split) -> Iterator[tuple[Tensor, int]]:
+    """The global branch's features, batch by batch, and the side of the images in pixels.
+
+    The model is in the mode that it is in.
+
+    Returns:
+        (B, K, H, W) on the model's device; images in the order of the split.
+    """
+    loader = Loader(model.inputs, next(model.parameters()).device)
+    for rows in batches(np.arange(len(split)), _BATCH):
+        images = loader.images(split, rows)  # (B, 3, S, S)
+        yield model.global_branch(resize(images, model.config.image_size)), images.shape[3]
 
 
 def best_constant_box(lesions: Tensor, side: int) -> Tensor:
@@ -238,6 +249,7 @@ def draw(rows: Sequence[AuditRow], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def write_csv(rows: Sequence[AuditRow], path: Path) -> None:
-    names = [field.name for field in dataclasses.fields(AuditRow)]
+def write_csv(rows: Sequence[Any], path: Path) -> None:
+    """Instances of one dataclass as a table, a column a field."""
+    names = [field.name for field in dataclasses.fields(rows[0])]
     path.write_text(csv_lines(names, map(dataclasses.astuple, rows)))

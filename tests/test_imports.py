@@ -25,6 +25,8 @@ masll.predict --model A --threshold spe-90 lesion.jpg
 masll.audit --scales 0
 masll.audit --image-size 8
 masll.audit --model A --backbone resnet18
+masll.audit --seeds 3
+masll.audit --sanity --no-pretrained
 masll.data prepare --source-size 3
 masll.data synthesize OUT --images 2
 tuning nothing

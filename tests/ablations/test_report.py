@@ -33,7 +33,7 @@ BESIDE = [
 TABLES = sorted(
     [
         "ablation.md",
-        "tripod.md",
+        *(f"{name}.{kind}" for name in ("claim", "tripod") for kind in ("csv", "md")),
         *(f"{name}.{kind}" for name in ["ablation", *BESIDE] for kind in ("csv", "tex")),
     ]
 )
@@ -76,7 +76,9 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
     assert page.count("data:image/png;base64,") == len(DRAWN)
     assert "a figure of your own" not in page and str(build.path) not in page
     assert "at a prevalence of 0.020" in page
-    assert page.index("TRIPOD+AI, items") < page.index("12c. Model building") < page.index("23a.")
+    assert (
+        page.index("TRIPOD+AI, item by item") < page.index("12c. Analytical") < page.index("23a.")
+    )
     assert "Out[" not in page and "Warning" not in page
     table = pd.read_csv(build.path / "report/ablation.csv").set_index("variant")
     assert list(table.index) == list(VARIANTS)
@@ -89,7 +91,7 @@ def test_the_command_writes_the_table_and_says_where(build: "StudyBuilder") -> N
 def test_the_markdown_says_what_the_table_is(build: "StudyBuilder") -> None:
     write_report(build.whole().path, ["md"])
     text = (build.path / "report/ablation.md").read_text(encoding="utf-8")
-    assert report_files(build.path) == ["ablation.md", "tripod.md"]
+    assert report_files(build.path) == ["ablation.md", "claim.md", "tripod.md"]
     first, arms, words, figures, *sections = text.split("\n\n## ")
     assert [len(section.split("\n\n")) for section in sections] == [3] * len(BESIDE)
     title, headline, questions = first.split("\n\n")

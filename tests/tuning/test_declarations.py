@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablations.checklists.tripod import tripod
 from ablations.documents import write_report
 from ablations.rows import read_study
 from ablations.tables import ablation_table
-from ablations.tripod import tripod
 from ablations.verdict import verdict
 from masll.common.errors import InputError
 from tests.support import TINY_BACKBONE
@@ -201,7 +201,9 @@ def test_a_study_of_declared_arms_from_its_first_trial_to_its_report(
         assert sum(line.startswith(f"{control}  ") for line in shown.splitlines()) == 1
     told = (study / "report/ablation.md").read_text()
     assert "shared: gated-fusion with shared_backbone True fixed" in told
-    assert "Declared beside the variants: shared" in tripod(report, table.reset_index())
+    assert (
+        "Declared beside the variants: shared" in tripod(report, table.reset_index()).as_document()
+    )
     names = {path.name for path in write_report(report, ("csv", "figures"))}
     assert {"boxes.csv", "differences.png", "roc.png"} <= names
     boxes = pd.read_csv(study / "report" / "boxes.csv")
