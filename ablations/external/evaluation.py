@@ -132,6 +132,17 @@ def image_rows(
     return table.astype({"label": "Int64", "shows": "string", _DIGEST: "string"})
 
 
+def evaluated_in(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `image_rows` whose images are predicted."""
+    return table[~table["left_out"]]
+
+
+def judged_in(table: pd.DataFrame) -> pd.DataFrame:
+    """Those of them that have a label: every figure is of these images, and of no others."""
+    predicted = evaluated_in(table)
+    return predicted[predicted["label"].notna()]
+
+
 def write_images(folder: ExternalFolder, table: pd.DataFrame) -> None:
     """Write `image_rows` as images.parquet."""
     content = io.BytesIO()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -151,16 +152,21 @@ def evaluate_models(
 def write_rows(path: AnyPath, model: ConfirmedModel, predictions: Predictions) -> None:
     """A model's rows as a study has them, with its digest; an unlabelled image's label is null."""
     table = with_digest(prediction_table(model.row, predictions), model.digest)
-    if (predictions.labels == UNKNOWN).any():
-        place = table.column_names.index("label")
-        table = table.set_column(place, "label", pa.nulls(table.num_rows, pa.int64()))
+    unlabelled = predictions.labels == UNKNOWN  # (N,)
+    if unlabelled.any():
+        labels = pa.array(predictions.labels, pa.int64(), mask=unlabelled)
+        table = table.set_column(table.column_names.index("label"), "label", labels)
     content = pa.BufferOutputStream()
     pq.write_table(table, content)
     path.write_whole(content.getvalue().to_pybytes(), many_writers=True)
 
 
 def evaluated(
-    study: Study, models: Sequence[ConfirmedModel], folder: AnyPath, image_ids: Collection[str]
+    study: Study,
+    models: Sequence[ConfirmedModel],
+    folder: AnyPath,
+    image_ids: Collection[str],
+    judged: Collection[str],
 ) -> Study:
     """A study with an external set in place of its test images.
 
@@ -171,25 +177,29 @@ def evaluated(
         models: those that have rows.
         folder: of the rows.
         image_ids: of the images that each model has rows of.
+        judged: of those that have a label: the others' rows are left out.
 
     Raises:
         InputError: a file of rows cannot be read, is another model's, or of other images.
     """
     own, expected = study.predictions, pa.array(sorted(image_ids), pa.string())
+    labelled = pc.field("image_id").isin(list(judged))
 
     def check(name: str, rows: pa.Table) -> None:
         del name
         if rows["image_id"].cast(pa.string()).combine_chunks().sort() != expected:
             raise ValueError("other images than images.parquet has")
+        if rows.filter(labelled)["label"].null_count:
+            raise ValueError("column 'label' is null where images.parquet has a label")
 
     files = row_files(folder)
     of_models = {each.file: files[each.file] for each in models}
     try:
-        rows = read_rows(folder, of_models, PredictionRow, check=check)
+        rows = read_rows(folder, of_models, PredictionRow, check=check, unknown=("label",))
     except DamagedTrial as error:
         raise damaged(folder / f"{error.trial_id}.parquet", error.reason) from error
     kept = own[own["trial_id"].isin(study.confirmed["trial_id"]) & (own["split"] == "validation")]
-    external = rows.to_pandas()
+    external = rows.filter(labelled).to_pandas()
     both = external if kept.empty else pd.concat([kept, external], ignore_index=True)
     return replace(study, predictions=both)
 

@@ -20,7 +20,7 @@ class ExternalOptions:
     data: str | None = option(
         None,
         "the images: whatever --data of a search may be; a folder of images, or a CSV file without "
-        "the column label, has no labels; then probabilities only",
+        "the column label, has no labels; images without one get probabilities only",
         metavar="PATH",
     )
     name: str | None = option(None, "of the set's folder (default: by --data)")

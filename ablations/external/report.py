@@ -7,6 +7,7 @@ import pandas as pd
 
 from ablations.beside import Part, tables_beside
 from ablations.external.corrupted import Condition
+from ablations.external.evaluation import evaluated_in, judged_in
 from ablations.external.recalibration import recalibration, recalibration_cells
 from ablations.external.robustness import robustness, robustness_cells
 from ablations.external.tables import (
@@ -31,7 +32,7 @@ _BESIDE = frozenset(
         *("figure_differences", "net_benefit"),
     )
 )
-_OWN = ("change", "robustness", "recalibration", "localization", "shown_images")
+_OWN = ("change", "robustness", "recalibration", "localization", "images", "shown_images")
 _FIGURES = ("roc", "differences", "boxes", "calibration", "decision")
 # Every file that a report may have, by its ending.
 _WRITTEN = {
@@ -98,9 +99,11 @@ def summary(name: str, images: pd.DataFrame) -> str:
     Args:
         images: see `ablations.external.evaluation.image_rows`.
     """
-    kept, left_out = images[~images["left_out"]], images[images["left_out"]]
-    melanomas = f", {int(kept['label'].sum())} melanoma" if kept["label"].notna().all() else ""
+    kept, judged, left_out = evaluated_in(images), judged_in(images), images[images["left_out"]]
+    melanomas = f", {int(judged['label'].sum())} melanoma" if len(judged) else ""
     lines = [f"{name}: {len(kept)} images{melanomas}."]
+    if len(judged) < len(kept):
+        lines.append(f"{len(kept) - len(judged)} without a label: predicted, not judged.")
     shown = images[images["shows"].notna()]
     if not images["compared"].all():
         lines.append("Not compared with the images that the models have seen.")
@@ -112,6 +115,27 @@ def summary(name: str, images: pd.DataFrame) -> str:
             f"{first['image_id']} (as {first['shows']})."
         )
     return " ".join(lines)
+
+
+def image_counts(images: pd.DataFrame) -> pd.DataFrame:
+    """How many images there are, and what is done with them.
+
+    Args:
+        images: see `ablations.external.evaluation.image_rows`.
+
+    Returns:
+        One row: predicted; judged (those with a label), of which melanoma; without_label;
+        left_out (of the images that the models have seen).
+    """
+    predicted, judged = evaluated_in(images), judged_in(images)
+    row = {
+        "predicted": len(predicted),
+        "judged": len(judged),
+        "melanoma": int(judged["label"].sum()),
+        "without_label": len(predicted) - len(judged),
+        "left_out": int(images["left_out"].sum()),
+    }
+    return pd.DataFrame([row])
 
 
 def _remove_others(folder: AnyPath, written: Sequence[AnyPath]) -> None:
@@ -133,8 +157,9 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
     beside = tables_beside(found.external, table)
     changed = changes(found.study, found.external)
     again = recalibration(found.external)
-    lesions = found.images.loc[~found.images["left_out"], ["image_id", *CORNERS]].dropna()
+    lesions = judged_in(found.images)[["image_id", *CORNERS]].dropna()
     placed = localization(found.external, lesions)
+    counted = image_counts(found.images)
     overlapping = found.images[found.images["shows"].notna()].drop(columns=["compared", *CORNERS])
     own = [
         Part(
@@ -170,6 +195,13 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
             localization_cells(placed),
             "Intersection over union with the rectangle of the lesion mask, beside boxes that look "
             "at nothing.",
+        ),
+        Part(
+            "images",
+            "Which images",
+            counted,
+            [{name.replace("_", " "): str(count) for name, count in counted.iloc[0].items()}],
+            "All figures are of the judged images; those without a label are predicted, too.",
         ),
         Part(
             "shown_images",

@@ -6,7 +6,14 @@ from collections.abc import Collection, Sequence
 
 from ablations.external.classes import as_in_study
 from ablations.external.corrupted import Condition, conditions
-from ablations.external.evaluation import Evaluation, image_rows, read_images, write_images
+from ablations.external.evaluation import (
+    Evaluation,
+    evaluated_in,
+    image_rows,
+    judged_in,
+    read_images,
+    write_images,
+)
 from ablations.external.images import ExternalSet, find_set
 from ablations.external.models import (
     ConfirmedModel,
@@ -122,17 +129,19 @@ def _tell(
     asked: Sequence[Condition],
     formats: Sequence[str],
 ) -> None:
-    """Write the tables of what there is, and print the first."""
+    """Write the tables of the images that have a label, if any has, and print the first."""
     console = Terminal()
     table = read_images(folder)
     assert table is not None
     without = missing(models, folder.rows())
     there = [model for model in models if model not in without]
-    labelled = bool(table["label"].notna().all())
-    if labelled:
-        ids = table.loc[~table["left_out"], "image_id"]
-        external = evaluated(study, there, folder.rows(), ids)
-        changed = {each: evaluated(study, there, folder.rows(str(each)), ids) for each in asked}
+    predicted, judged = (part(table)["image_id"] for part in (evaluated_in, judged_in))
+    if len(judged):
+        external = evaluated(study, there, folder.rows(), predicted, judged)
+        changed = {
+            each: evaluated(study, there, folder.rows(str(each)), predicted, judged)
+            for each in asked
+        }
         found = Findings(name, study, external, table, changed)
         ablation, written = write_external_report(found, folder.report, formats)
         console.print(as_rich(ablation))
@@ -142,7 +151,7 @@ def _tell(
     for model in without:
         console.print(f"{model.row.trial_id} needs a lesion mask of every image: not evaluated.")
     lines = [f"rows    {folder.rows()} (Parquet)"]
-    if labelled:
+    if len(judged):
         lines.append(f"tables  {folder.report}: " + ", ".join(path.name for path in written))
     else:
         lines.append("no labels, so no tables")

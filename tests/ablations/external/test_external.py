@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
@@ -140,6 +141,43 @@ def test_images_without_labels_get_predictions_and_no_tables(study, isic_folder,
     assert len(rows) == COUNTS[TEST] * len(ARMS) * len(SEEDS)
     assert rows["label"].isna().all() and rows["score"].between(0, 1).all()
     assert not (study / "external" / folder.name / "report").exists()
+
+
+def test_images_without_a_label_among_others_are_predicted_and_not_judged(
+    study, isic_folder, capsys
+):
+    rows = rows_of(isic_folder, TEST)  # every fourth a melanoma
+    unlabelled, others = rows[:2], rows[2:]
+    partly = [*({**row, "label": ""} for row in unlabelled), *others]
+    corrupt = ["--corrupt", "blur", "--severities", "1"]
+
+    def evaluate(name: str, rows: list[dict[str, object]]) -> Path:
+        table = write_csv(isic_folder, name, rows)
+        assert main([str(study), "--data", str(table), *UNCHECKED, "md", *corrupt]) == 0
+        return study / "external" / name / "report"
+
+    report = evaluate("partly", partly)
+    said = "12 images, 2 melanoma. 2 without a label: predicted, not judged."
+    assert said in capsys.readouterr().out
+    assert said in (report / "external.md").read_text()
+    found = predictions(study, "partly")
+    assert len(found) == len(rows) * len(ARMS) * len(SEEDS)
+    assert set(found.loc[found["label"].isna(), "image_id"]) == {r["image"] for r in unlabelled}
+    counted = pd.read_csv(report / "images.csv").iloc[0].to_dict()
+    assert counted["judged"] == len(others) and counted["without_label"] == len(unlabelled)
+
+    alone = evaluate("others", others)
+    assert evaluate("partly", partly) == report  # what is there is read again
+    for name in ("ablation", "reliability", "localization", "robustness"):
+        both = [pd.read_csv(each / f"{name}.csv") for each in (report, alone)]
+        assert_frame_equal(*both, check_exact=False, rtol=0, atol=1e-9, obj=name)
+
+    path = next((study / "external" / "partly" / "predictions").iterdir())
+    table = pq.read_table(path)
+    nulls = pa.nulls(table.num_rows, pa.int64())
+    pq.write_table(table.set_column(table.column_names.index("label"), "label", nulls), path)
+    with pytest.raises(InputError, match=r"'label' is null where images.parquet has a label; rem"):
+        evaluate("partly", partly)
 
 
 def test_labels_mean_what_they_mean_in_the_study(study, isic_folder):
