@@ -34,6 +34,11 @@ class ExternalSet:
     records: Sequence[Record]
     read: Callable[[Record, int, str], Picture]  # as `Source.read`
 
+    @property
+    def groups(self) -> dict[str, str]:
+        """Lesion or patient of each image that names one, by its id."""
+        return {record.image_id: record.group for record in self.records if record.group}
+
 
 def find_set(asked: SourceOptions, *, split: str = "all", partial: bool = False) -> ExternalSet:
     """The images that `--data` means; some of them, or all, may be without a label.

@@ -167,6 +167,7 @@ def evaluated(
     folder: AnyPath,
     image_ids: Collection[str],
     judged: Collection[str],
+    groups: Mapping[str, str],
 ) -> Study:
     """A study with an external set in place of its test images.
 
@@ -178,6 +179,7 @@ def evaluated(
         folder: of the rows.
         image_ids: of the images that each model has rows of.
         judged: of those that have a label: the others' rows are left out.
+        groups: lesion or patient of each image that names one.
 
     Raises:
         InputError: a file of rows cannot be read, is another model's, or of other images.
@@ -201,7 +203,7 @@ def evaluated(
     kept = own[own["trial_id"].isin(study.confirmed["trial_id"]) & (own["split"] == "validation")]
     external = rows.filter(labelled).to_pandas()
     both = external if kept.empty else pd.concat([kept, external], ignore_index=True)
-    return replace(study, predictions=both)
+    return replace(study, predictions=both, groups=groups)
 
 
 class Inputs(NamedTuple):

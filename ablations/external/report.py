@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ablations.beside import Part, tables_beside
+from ablations.differences import test_groups
 from ablations.external.corrupted import Condition
 from ablations.external.evaluation import evaluated_in, judged_in
 from ablations.external.recalibration import recalibration, recalibration_cells
@@ -93,17 +95,29 @@ def write_external_report(
     return table, written
 
 
-def summary(name: str, images: pd.DataFrame) -> str:
-    """The images of a set in a sentence or two.
+def units_in(external: Study) -> int:
+    """How many lesions or patients the judged images are of; 0 where no two belong together."""
+    groups = test_groups(external)
+    return 0 if groups is None else len(np.unique(groups))
+
+
+def summary(name: str, images: pd.DataFrame, units: int = 0) -> str:
+    """The images of a set in a few sentences.
 
     Args:
         images: see `ablations.external.evaluation.image_rows`.
+        units: see `units_in`.
     """
     kept, judged, left_out = evaluated_in(images), judged_in(images), images[images["left_out"]]
     melanomas = f", {int(judged['label'].sum())} melanoma" if len(judged) else ""
     lines = [f"{name}: {len(kept)} images{melanomas}."]
     if len(judged) < len(kept):
         lines.append(f"{len(kept) - len(judged)} without a label: predicted, not judged.")
+    if units:
+        lines.append(
+            f"The judged images are of {units} lesions or patients: intervals and tests are for "
+            "others of these, and no fold of the recalibration divides one."
+        )
     shown = images[images["shows"].notna()]
     if not images["compared"].all():
         lines.append("Not compared with the images that the models have seen.")
@@ -117,21 +131,24 @@ def summary(name: str, images: pd.DataFrame) -> str:
     return " ".join(lines)
 
 
-def image_counts(images: pd.DataFrame) -> pd.DataFrame:
+def image_counts(images: pd.DataFrame, units: int) -> pd.DataFrame:
     """How many images there are, and what is done with them.
 
     Args:
         images: see `ablations.external.evaluation.image_rows`.
+        units: see `units_in`.
 
     Returns:
-        One row: predicted; judged (those with a label), of which melanoma; without_label;
-        left_out (of the images that the models have seen).
+        One row: predicted; judged (those with a label), of which melanoma; groups (lesions or
+        patients that the judged images are of, as many as images where none are told);
+        without_label; left_out (of the images that the models have seen).
     """
     predicted, judged = evaluated_in(images), judged_in(images)
     row = {
         "predicted": len(predicted),
         "judged": len(judged),
         "melanoma": int(judged["label"].sum()),
+        "groups": units or len(judged),
         "without_label": len(predicted) - len(judged),
         "left_out": int(images["left_out"].sum()),
     }
@@ -159,7 +176,7 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
     again = recalibration(found.external)
     lesions = judged_in(found.images)[["image_id", *CORNERS]].dropna()
     placed = localization(found.external, lesions)
-    counted = image_counts(found.images)
+    counted = image_counts(found.images, units_in(found.external))
     overlapping = found.images[found.images["shows"].notna()].drop(columns=["compared", *CORNERS])
     own = [
         Part(
@@ -218,9 +235,9 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
 
 def _document(found: Findings, table: pd.DataFrame, parts: Sequence[Part]) -> str:
     note = (
-        f"{summary(found.name, found.images)} Below, the test images are those of this set: the "
-        "same tables as the study's own, by the same functions. Thresholds that validation images "
-        "fixed are the study's own, carried over."
+        f"{summary(found.name, found.images, units_in(found.external))} Below, the test images are "
+        "those of this set: the same tables as the study's own, by the same functions. Thresholds "
+        "that validation images fixed are the study's own, carried over."
     )
     lines = bullets(verdict(found.external, table))
     texts = [f"# External evaluation: {found.name}", note, lines, as_markdown(table).rstrip()]

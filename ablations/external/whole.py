@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ablations.external.classes import as_in_study
 from ablations.external.corrupted import Condition, conditions
@@ -26,7 +26,7 @@ from ablations.external.models import (
 )
 from ablations.external.options import USUAL_SEVERITIES, ExternalOptions
 from ablations.external.overlap import shown_images, study_options
-from ablations.external.report import Findings, summary, write_external_report
+from ablations.external.report import Findings, summary, units_in, write_external_report
 from ablations.rows import Study, read_study
 from ablations.tables import as_rich
 from ablations.verdict import verdict
@@ -71,7 +71,7 @@ def evaluate_set(
         return load_model(model.folder, parts, used)
 
     Evaluation(models, images, folder, asked, load, device).run()
-    _tell(name, study, models, folder, asked, options.format)
+    _tell(name, study, models, folder, asked, options.format, images.groups)
 
 
 def _asked(
@@ -128,6 +128,7 @@ def _tell(
     folder: ExternalFolder,
     asked: Sequence[Condition],
     formats: Sequence[str],
+    groups: Mapping[str, str],
 ) -> None:
     """Write the tables of the images that have a label, if any has, and print the first."""
     console = Terminal()
@@ -136,18 +137,22 @@ def _tell(
     without = missing(models, folder.rows())
     there = [model for model in models if model not in without]
     predicted, judged = (part(table)["image_id"] for part in (evaluated_in, judged_in))
+    units = 0
     if len(judged):
-        external = evaluated(study, there, folder.rows(), predicted, judged)
-        changed = {
-            each: evaluated(study, there, folder.rows(str(each)), predicted, judged)
-            for each in asked
-        }
+
+        def external_of(condition: Condition | None) -> Study:
+            rows = folder.rows(None if condition is None else str(condition))
+            return evaluated(study, there, rows, predicted, judged, groups)
+
+        external = external_of(None)
+        changed = {condition: external_of(condition) for condition in asked}
         found = Findings(name, study, external, table, changed)
+        units = units_in(external)
         ablation, written = write_external_report(found, folder.report, formats)
         console.print(as_rich(ablation))
         for line in verdict(external, ablation):
             console.print(line)
-    console.print(summary(name, table))
+    console.print(summary(name, table, units))
     for model in without:
         console.print(f"{model.row.trial_id} needs a lesion mask of every image: not evaluated.")
     lines = [f"rows    {folder.rows()} (Parquet)"]

@@ -180,6 +180,27 @@ def test_images_without_a_label_among_others_are_predicted_and_not_judged(
         evaluate("partly", partly)
 
 
+def test_images_of_one_lesion_stay_together_and_the_report_says_so(study, isic_folder, capsys):
+    rows = rows_of(isic_folder, TEST)
+    pairs = [{**row, "group": f"lesion-{number // 2}"} for number, row in enumerate(rows[:-2])]
+    grouped = [*pairs, *({**row, "group": ""} for row in rows[-2:])]
+    reports = []
+    for name, listed in (("grouped", grouped), ("apart", rows)):
+        table = write_csv(isic_folder, name, listed)
+        assert main([str(study), "--data", str(table), *UNCHECKED]) == 0
+        reports.append(study / "external" / name / "report")
+        said = " ".join(capsys.readouterr().out.split())
+        units = len(rows) // 2 + 1 if name == "grouped" else len(rows)
+        assert (f"are of {units} lesions or patients" in said) == (name == "grouped")
+        assert pd.read_csv(reports[-1] / "images.csv")["groups"].tolist() == [units]
+    found, plain = (pd.read_csv(report / "ablation.csv") for report in reports)
+    assert_frame_equal(found[["auc_mean", "acc"]], plain[["auc_mean", "acc"]])
+    assert (found["auc_low"] != plain["auc_low"]).all()
+    assert (found["acc_low"] != plain["acc_low"]).all()
+    found, plain = (pd.read_csv(report / "reliability.csv") for report in reports)
+    assert found["mcnemar_p"].isna().all() and plain["mcnemar_p"].notna().any()
+
+
 def test_labels_mean_what_they_mean_in_the_study(study, isic_folder):
     texts = {0: "mole", 1: "mel"}
     rows = [{**row, "label": texts[row["label"]]} for row in rows_of(isic_folder, TEST)]
