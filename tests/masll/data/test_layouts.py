@@ -325,6 +325,16 @@ def test_a_data_set_of_one_part_is_read(folders, tmp_path):
     assert {record.split for record in source.records} == {"test"} == source.official.keys()
 
 
+def test_a_histology_of_ph2_may_have_commas_and_quotes(folders, tmp_path):
+    folder = shutil.copytree(folders["ph2"], tmp_path / "PH2")
+    edit(folder / "PH2_dataset.txt", "|| Melanoma ||", '|| Melanoma, "in situ", 0 ||')
+    before, after = (find_source(str(each)).records for each in (folders["ph2"], folder))
+    (place,) = (row for row, each in enumerate(before) if each.label)
+    metadata = {**before[place].metadata, "histology": 'Melanoma, "in situ", 0'}
+    assert after[place] == before[place]._replace(metadata=metadata)
+    assert after[:place] == before[:place]
+
+
 def test_masks_are_taken_along(folders):
     for name in ("isic2016", "ham10000", "ph2"):
         source = find_source(str(folders[name]))
