@@ -3,13 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from ablations.beside import Part, tables_beside
-from ablations.differences import test_groups
 from ablations.external.corrupted import Condition
-from ablations.external.evaluation import evaluated_in, judged_in
+from ablations.external.evaluation import judged_in
+from ablations.external.listing import (
+    SHOWN,
+    image_counts,
+    shown_cells,
+    shown_in,
+    summary,
+    units_in,
+)
 from ablations.external.recalibration import recalibration, recalibration_cells
 from ablations.external.robustness import robustness, robustness_cells
 from ablations.external.tables import (
@@ -19,7 +25,7 @@ from ablations.external.tables import (
     localization,
     localization_cells,
 )
-from ablations.formats import Cells, as_csv, bullets, latex, number, write_result
+from ablations.formats import as_csv, bullets, latex, write_result
 from ablations.rows import Study
 from ablations.tables import ablation_table, as_latex, as_markdown
 from ablations.verdict import verdict
@@ -34,7 +40,7 @@ _BESIDE = frozenset(
         *("figure_differences", "net_benefit"),
     )
 )
-_OWN = ("change", "robustness", "recalibration", "localization", "images", "shown_images")
+_OWN = ("change", "robustness", "recalibration", "localization", "images", SHOWN)
 _FIGURES = ("roc", "differences", "boxes", "calibration", "decision")
 # Every file that a report may have, by its ending.
 _WRITTEN = {
@@ -95,66 +101,6 @@ def write_external_report(
     return table, written
 
 
-def units_in(external: Study) -> int:
-    """How many lesions or patients the judged images are of; 0 where no two belong together."""
-    groups = test_groups(external)
-    return 0 if groups is None else len(np.unique(groups))
-
-
-def summary(name: str, images: pd.DataFrame, units: int = 0) -> str:
-    """The images of a set in a few sentences.
-
-    Args:
-        images: see `ablations.external.evaluation.image_rows`.
-        units: see `units_in`.
-    """
-    kept, judged, left_out = evaluated_in(images), judged_in(images), images[images["left_out"]]
-    melanomas = f", {int(judged['label'].sum())} melanoma" if len(judged) else ""
-    lines = [f"{name}: {len(kept)} images{melanomas}."]
-    if len(judged) < len(kept):
-        lines.append(f"{len(kept) - len(judged)} without a label: predicted, not judged.")
-    if units:
-        lines.append(
-            f"The judged images are of {units} lesions or patients: intervals and tests are for "
-            "others of these, and no fold of the recalibration divides one."
-        )
-    shown = images[images["shows"].notna()]
-    if not images["compared"].all():
-        lines.append("Not compared with the images that the models have seen.")
-    elif not shown.empty:
-        first = shown.iloc[0]
-        what = "left out" if len(left_out) else "kept all the same"
-        lines.append(
-            f"{len(shown)} show what training or validation images show, and are {what}, such as "
-            f"{first['image_id']} (as {first['shows']})."
-        )
-    return " ".join(lines)
-
-
-def image_counts(images: pd.DataFrame, units: int) -> pd.DataFrame:
-    """How many images there are, and what is done with them.
-
-    Args:
-        images: see `ablations.external.evaluation.image_rows`.
-        units: see `units_in`.
-
-    Returns:
-        One row: predicted; judged (those with a label), of which melanoma; groups (lesions or
-        patients that the judged images are of, as many as images where none are told);
-        without_label; left_out (of the images that the models have seen).
-    """
-    predicted, judged = evaluated_in(images), judged_in(images)
-    row = {
-        "predicted": len(predicted),
-        "judged": len(judged),
-        "melanoma": int(judged["label"].sum()),
-        "groups": units or len(judged),
-        "without_label": len(predicted) - len(judged),
-        "left_out": int(images["left_out"].sum()),
-    }
-    return pd.DataFrame([row])
-
-
 def _remove_others(folder: AnyPath, written: Sequence[AnyPath]) -> None:
     """Remove what an earlier report has written and this one has not: it may hold no longer."""
     kept = {path.name for path in written}
@@ -177,7 +123,7 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
     lesions = judged_in(found.images)[["image_id", *CORNERS]].dropna()
     placed = localization(found.external, lesions)
     counted = image_counts(found.images, units_in(found.external))
-    overlapping = found.images[found.images["shows"].notna()].drop(columns=["compared", *CORNERS])
+    overlapping = shown_in(found.images)
     own = [
         Part(
             "change",
@@ -221,10 +167,10 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
             "All figures are of the judged images; those without a label are predicted, too.",
         ),
         Part(
-            "shown_images",
+            SHOWN,
             "Images that the models have seen",
             overlapping,
-            _overlap_cells(overlapping),
+            shown_cells(overlapping),
             "By the digest of the file, or by registration (see `python -m masll.data audit`). "
             "The similarity is the correlation of their detail.",
         ),
@@ -242,16 +188,3 @@ def _document(found: Findings, table: pd.DataFrame, parts: Sequence[Part]) -> st
     lines = bullets(verdict(found.external, table))
     texts = [f"# External evaluation: {found.name}", note, lines, as_markdown(table).rstrip()]
     return "\n\n".join([*texts, *(part.as_markdown() for part in parts)]) + "\n"
-
-
-def _overlap_cells(table: pd.DataFrame) -> list[Cells]:
-    return [
-        {
-            "image": row["image_id"],
-            "shows, as": row["shows"],
-            "same file": "yes" if row["identical"] else "no",
-            "similarity": number(row["similarity"], ".2f"),
-            "left out": "yes" if row["left_out"] else "no",
-        }
-        for row in table.to_dict("records")
-    ]

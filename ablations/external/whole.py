@@ -15,6 +15,7 @@ from ablations.external.evaluation import (
     write_images,
 )
 from ablations.external.images import ExternalSet, find_set
+from ablations.external.listing import summary, units_in, write_shown
 from ablations.external.models import (
     ConfirmedModel,
     evaluated,
@@ -26,7 +27,7 @@ from ablations.external.models import (
 )
 from ablations.external.options import USUAL_SEVERITIES, ExternalOptions
 from ablations.external.overlap import shown_images, study_options
-from ablations.external.report import Findings, summary, units_in, write_external_report
+from ablations.external.report import Findings, write_external_report
 from ablations.rows import Study, read_study
 from ablations.tables import as_rich
 from ablations.verdict import verdict
@@ -160,5 +161,8 @@ def _tell(
         lines.append(f"tables  {folder.report}: " + ", ".join(path.name for path in written))
     else:
         lines.append("no labels, so no tables")
+    shown = write_shown(table, folder.report)
+    if shown is not None:
+        lines.append(f"shown   {shown}: all images that the models have seen")
     for line in lines:
         console.print(line, soft_wrap=True)

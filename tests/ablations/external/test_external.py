@@ -85,11 +85,19 @@ def test_a_planted_duplicate_is_named_and_left_out_by_file_and_by_what_it_shows(
     assert "2 show what training or validation images show, and are left out" in " ".join(
         capsys.readouterr().out.split()
     )
-    shown = pd.read_csv(study / "external" / "planted" / "report" / "shown_images.csv")
+    listed = study / "external" / "planted" / "report" / "shown_images.csv"
+    shown = pd.read_csv(listed)
     assert shown["shows"].tolist() == [Path(str(row["image"])).stem for row in seen]
     assert shown["image_id"].tolist() == ["same.jpg", "turned.png"]
     assert shown["identical"].tolist() == [True, False]
     assert not set(shown["image_id"]) & set(predictions(study, "planted")["image_id"])
+
+    unlabelled = write_csv(isic_folder, "blank", [{"image": path.name} for path in (same, turned)])
+    assert main([str(study), "--data", str(unlabelled), "--duplicates", "keep"]) == 0
+    out = capsys.readouterr().out
+    assert "no labels, so no tables" in out and "and are kept all the same" in " ".join(out.split())
+    again = study / "external" / "blank" / "report" / "shown_images.csv"
+    assert f"shown   {again}" in out and pd.read_csv(again)["shows"].equals(shown["shows"])
 
     with pytest.raises(InputError, match="with other --duplicates; give another --name"):
         main([*command, "--duplicates", "keep"])
