@@ -124,6 +124,7 @@ DERM7PT = Layout(
         "seven_point_score": ("seven_point_score",),
     },
     others=("clinic",),
+    all_columns=True,
 )
 
 MED_NODE = Layout(

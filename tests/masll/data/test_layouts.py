@@ -170,6 +170,29 @@ def test_metadata_has_one_name_in_all_sets(folders, name, place, metadata):
     assert find_source(str(folders[name])).records[place].metadata == metadata
 
 
+def test_columns_without_a_meaning_of_their_own_are_metadata_too(folders, tmp_path):
+    derm = find_source(str(folders["derm7pt"])).records[0]
+    assert derm.metadata == {
+        **{"diagnosis": "basal cell carcinoma", "sex": "male", "site": "back", "case_num": "1"},
+        **{"elevation": "flat", "difficulty": "low", "seven_point_score": "0"},
+    }
+    of_archive = find_source(str(folders["isic-archive"])).records[0].metadata
+    assert of_archive["copyright_license"] == "CC-0"
+    assert not {"isic_id", "diagnosis_1", "lesion_id", "patient_id"} & of_archive.keys()
+
+    table = {
+        **{"isic_id": "ISIC_1", "diagnosis_1": "Benign", "patient_id": "IP_1", "lesion_id": "IL_1"},
+        **{"Mel-thick (mm)": "0.4", "family_hx_mm": "unknown"},
+        **{"Age": "old", "age_approx": "60", "label": "1", "Split": "train"},
+    }
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([table.keys(), table.values()])
+    Image.new("RGB", (8, 8)).save(tmp_path / "ISIC_1.jpg")
+    (record,) = FolderSource(tmp_path, ARCHIVE).records
+    assert record.metadata == {"diagnosis": "benign", "age": "60", "mel_thick_mm": "0.4"}
+    assert (record.label, record.group) == (0, "IP_1")
+
+
 def test_what_nobody_knows_is_no_metadata(folders):
     first = find_source(str(folders["isic2017"])).records[0]
     assert first.metadata == {"diagnosis": "melanoma", "sex": "female"}  # its age: unknown
