@@ -175,6 +175,7 @@ def known_values(row: Mapping[str, str], layout: Layout) -> Iterator[tuple[str, 
             yield name, value
 
 
+@functools.lru_cache(maxsize=1024)  # of as many cells as a table has
 def plain_name(column: str) -> str:
     """The name of a column as metadata have theirs.
 
