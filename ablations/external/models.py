@@ -1,7 +1,7 @@
 """Which models are evaluated on an external set, and their rows."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,7 +21,8 @@ from masll.data.split import Split
 from masll.data.types import UNKNOWN
 from masll.evaluation import evaluate
 from masll.loading import Loader
-from masll.model import Masll
+from masll.model import Masll, load_model
+from masll.parts import load_part
 from masll.results import Predictions
 from masll.variants import describe
 from tuning.study.arm import Arm, Declaration
@@ -123,30 +124,27 @@ def missing(models: Sequence[ConfirmedModel], folder: AnyPath) -> list[Confirmed
     return [model for model in models if of_models.get(model.file) != model.digest]
 
 
-def evaluate_models(
-    models: Sequence[ConfirmedModel],
-    load: Callable[[ConfirmedModel, Masll | None], Masll],
-    images: Split,
-    folder: AnyPath,
-    device: torch.device,
-    done: Callable[[], None],
-) -> None:
-    """Run models over images one after the other, and write the rows of each as it ends.
+class Evaluator:
+    """Runs models over images on one device, one after the other.
 
     Args:
-        load: the network of a model, in the place of one that is needed no longer.
-        images: of one size and fit, which is the networks' own.
-        done: called after each model.
+        parts: what `--variant-from` names.
     """
-    network = None
-    for model in models:
+
+    def __init__(self, parts: Sequence[str], device: torch.device) -> None:
+        self._parts = [load_part(named) for named in parts]
+        self._device = device
+        self._network: Masll | None = None  # the last model's, whose place the next may take
+
+    def evaluate(self, model: ConfirmedModel, images: Split, folder: AnyPath) -> None:
+        """Write a model's rows of images of its network's own size and fit."""
+        network = load_model(model.folder, self._parts, self._network).to(self._device)
         # As it lay in memory when its own test images were predicted: to the last bit.
-        network = load(model, network).to(device).to(memory_format=torch.channels_last)
-        loader = Loader(network.inputs, device, network.config.box)
+        self._network = network = network.to(memory_format=torch.channels_last)
+        loader = Loader(network.inputs, self._device, network.config.box)
         variant = describe(network.config.variant)
         predictions = evaluate(network, variant, loader, images).predictions
         write_rows(folder / model.file, model, predictions)
-        done()
 
 
 def write_rows(path: AnyPath, model: ConfirmedModel, predictions: Predictions) -> None:

@@ -52,7 +52,11 @@ class ExternalOptions:
         "the models' own fusion or localizer, which runs only if you name it",
         metavar="FILE.py",
     )
-    device: str = option("auto", "auto, cpu, cuda, ...")
+    device: str = option(
+        "auto",
+        "auto, cpu, cuda, ...; or several, as cuda:0,cuda:1 or all (every GPU), over which the "
+        "models are dealt",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -35,8 +35,7 @@ from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.common.terminal import Terminal
 from masll.data.options import SourceOptions
-from masll.devices import find_device
-from masll.model import Masll, load_model
+from masll.devices import find_devices
 from masll.parts import load_part
 from tuning.study.folder import ExternalFolder
 
@@ -54,8 +53,9 @@ def evaluate_set(
     Raises:
         InputError: images, models or what there is of an earlier evaluation do not fit.
     """
-    device = find_device(options.device)
-    parts = [load_part(named) for named in options.variant_from]
+    devices = find_devices(options.device)
+    for part in options.variant_from:
+        load_part(part)  # one that is no good is found at once
     study = None if named is None else read_study(named, search_predictions=False)
     if study is not None:
         source = as_in_study(study.spec, source, given)
@@ -67,11 +67,7 @@ def evaluate_set(
     images = _without_seen(images, options, study, folder)
     severities = options.severities or USUAL_SEVERITIES
     asked = conditions(options.corrupt, severities, options.seed or 0)
-
-    def load(model: ConfirmedModel, used: Masll | None) -> Masll:
-        return load_model(model.folder, parts, used)
-
-    Evaluation(models, images, folder, asked, load, device).run()
+    Evaluation(models, images, folder, asked, options.variant_from, devices).run()
     _tell(name, study, models, folder, asked, options.format, images.groups)
 
 

@@ -306,6 +306,27 @@ def test_a_model_trained_again_is_evaluated_again_and_no_other(study, isic_folde
     assert (of_arm[SEEDS[0]] == of_arm[SEEDS[1]]).all()
 
 
+@pytest.mark.slow  # each process imports PyTorch
+def test_models_dealt_over_devices_have_the_rows_that_one_device_gives(study, isic_folder):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    command = [str(study), "--data", str(table), *UNCHECKED, "--corrupt", "blur"]
+    command += ["--severities", "1", "--device"]
+    assert main([*command, "cpu"]) == 0
+    assert main([*command, "cpu,cpu", "--name", "dealt"]) == 0
+    files = [
+        {path.relative_to(folder): path for path in folder.rglob("*/*.parquet")}
+        for folder in (study / "external" / name for name in ("clinic", "dealt"))
+    ]
+    assert files[0].keys() == files[1].keys() and len(files[0]) == 2 * len(ARMS) * len(SEEDS)
+    for name, path in files[0].items():
+        assert pq.read_table(path).equals(pq.read_table(files[1][name]), check_metadata=True), name
+
+    weights = study / "models" / str(ARMS[1]) / f"seed-{SEEDS[0]}" / "model.safetensors"
+    weights.write_bytes(b"no weights")
+    with pytest.raises(InputError, match=r"holds no readable model: model\.safetensors"):
+        main([*command, "cpu,cpu", "--name", "dealt"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
