@@ -44,6 +44,11 @@ def test_labels(study: Study) -> pd.Series:
     return images.set_index("image_id")["label"].sort_index()
 
 
+def test_groups(study: Study) -> npt.NDArray[np.int64] | None:
+    """The groups of the images of `test_labels`, in their order: see `Study.groups_of`."""
+    return study.groups_of(test_labels(study).index)
+
+
 def wide_scores(study: Study, images: pd.Series, column: str = "score") -> dict[str, Floats]:
     """A column of the test predictions of each arm: (seeds, n), in the order of the images.
 
@@ -72,13 +77,14 @@ def differences(study: Study, margin: float = MARGIN) -> pd.DataFrame:
     if study.test_predictions.empty:
         return table
     labels, scores = test_scores(study)
+    groups = test_groups(study)
     compared: dict[str, Estimate] = {}
     for arm, rows in scores.items():
-        own = mean_auc(labels, rows)
+        own = mean_auc(labels, rows, groups=groups)
         table.loc[arm, ["auc_low", "auc_high"]] = own.low, own.high
         reference = study.reference_of(arm)
         if reference in scores:
-            compared[arm] = auc_difference(labels, rows, scores[reference])
+            compared[arm] = auc_difference(labels, rows, scores[reference], groups=groups)
     for arms in study.families:
         family = [arm for arm in arms if arm in compared]
         level = 1 - ALPHA / max(1, len(family))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ablations.defaults import MARGIN
-from ablations.differences import ALPHA, test_scores
+from ablations.differences import ALPHA, test_groups, test_scores
 from ablations.formats import Cells, interval, number, p_text, seen_from
 from ablations.rows import Study, backbone_of, name_of
 from ablations.statistics import contrast, detectable_difference, equivalence_p, holm
@@ -42,6 +42,7 @@ def effects(study: Study, margin: float = MARGIN) -> pd.DataFrame:
     if study.test_predictions.empty:
         return table
     labels, scores = test_scores(study)
+    groups = test_groups(study)
     arms = [(name_of(arm), backbone_of(arm)) for arm in scores]
     families = {PRIMARY: [whole()], MAIN_EFFECTS: list(main_effects())}
     for family, questions in families.items():
@@ -50,7 +51,7 @@ def effects(study: Study, margin: float = MARGIN) -> pd.DataFrame:
             weights = weights_over(question, arms)
             if weights is None:
                 continue
-            estimate = contrast(labels, list(scores.values()), weights)
+            estimate = contrast(labels, list(scores.values()), weights, groups=groups)
             if math.isnan(estimate.value):  # one class only
                 continue
             used = {b for (_, b), weight in zip(arms, weights, strict=True) if weight}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablations.differences import test_scores
+from ablations.differences import test_groups, test_scores
 from ablations.formats import Cells, interval, number, p_text
 from ablations.rows import Study, backbone_of
 from ablations.statistics import Estimate, contrast, mean_auc
@@ -36,6 +36,7 @@ def ensembles(study: Study) -> pd.DataFrame:
     if study.test_predictions.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     labels, scores = test_scores(study)
+    groups = test_groups(study)
     if labels.min() == labels.max():
         return pd.DataFrame(columns=list(COLUMNS))
     for arm, seeds in scores.items():
@@ -44,12 +45,14 @@ def ensembles(study: Study) -> pd.DataFrame:
         together = seeds.mean(axis=0, keepdims=True)
         reference = scores.get(study.reference_of(arm) or "")
         of_reference = None if reference is None else reference.mean(axis=0, keepdims=True)
-        rows.append(_row(f"all seeds of {arm}", len(seeds), labels, together, of_reference))
+        rows.append(_row(f"all seeds of {arm}", len(seeds), labels, together, of_reference, groups))
     for arm, seeds in scores.items():
         reference = scores.get(f"{REFERENCE}/{backbone_of(arm)}")
         if arm == f"{_SINGLE}/{backbone_of(arm)}" and len(seeds) >= 2 and reference is not None:
             pairs = np.stack([seeds[i : i + 2].mean(axis=0) for i in range(0, len(seeds) - 1, 2)])
-            rows.append(_row(f"pairs of seeds of {arm}", len(seeds), labels, pairs, reference))
+            rows.append(
+                _row(f"pairs of seeds of {arm}", len(seeds), labels, pairs, reference, groups)
+            )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -75,9 +78,11 @@ def _row(
     labels: np.ndarray,
     scores: np.ndarray,
     reference: np.ndarray | None,
+    groups: np.ndarray | None,
 ) -> dict[str, Any]:
-    own = mean_auc(labels, scores)
-    nothing = Estimate(*[float("nan")] * 5)
-    versus = nothing if reference is None else contrast(labels, [scores, reference], [1, -1])
+    own = mean_auc(labels, scores, groups=groups)
+    versus = Estimate(*[float("nan")] * 5)
+    if reference is not None:
+        versus = contrast(labels, [scores, reference], [1, -1], groups=groups)
     values = (own.value, own.low, own.high, versus.value, versus.low, versus.high, versus.p_value)
     return {"classifier": classifier, "seeds": seeds, **dict(zip(COLUMNS[2:], values, strict=True))}

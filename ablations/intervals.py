@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ablations.differences import Floats, test_scores
+from ablations.differences import Floats, test_groups, test_scores
 from ablations.formats import HEADINGS, Cells, number, with_interval
 from ablations.rows import Study
 from ablations.statistics import Estimate
@@ -65,18 +65,22 @@ def drawn(study: Study) -> Drawn | None:
     """
     if study.test_predictions.empty:
         return None
-    return drawn_again(study, *test_scores(study))
+    return drawn_again(study, *test_scores(study), test_groups(study))
 
 
 def drawn_again(
-    study: Study, labels: npt.NDArray[np.int64], scores: Mapping[str, Floats]
+    study: Study,
+    labels: npt.NDArray[np.int64],
+    scores: Mapping[str, Floats],
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> Drawn | None:
     """`drawn`, of some of the test images.
 
     Args:
         labels, scores: as of `test_scores`, (n,) and (seeds, n).
+        groups: of these images, see `Study.groups_of`.
     """
-    images = DrawnImages(labels)
+    images = DrawnImages(labels, groups=groups)
     figures = {arm: drawn_arm(images, rows) for arm, rows in scores.items()}
     return Drawn(images, scores, figures, study.references(scores)) if scores else None
 

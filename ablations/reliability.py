@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.differences import test_scores
+from ablations.differences import test_groups, test_scores
 from ablations.formats import Cells, number, p_text, with_interval
 from ablations.intervals import drawn
 from ablations.rows import Study
@@ -27,7 +27,8 @@ def reliability(study: Study) -> pd.DataFrame:
         least LEAST_SENSITIVITY; brier the mean squared error), its interval <figure>_low to
         <figure>_high (95 %), and delta_<figure> with _low and _high, the paired difference to
         gated-fusion of the same backbone. Then McNemar's test at 0.5 of the mean probability over
-        seeds: only_arm and only_reference (images that one alone gets right), mcnemar_p.
+        seeds: only_arm and only_reference (images that one alone gets right), mcnemar_p (nan where
+        images belong together, as the test takes them for independent).
     """
     again = drawn(study)
     if again is None:
@@ -51,7 +52,8 @@ def reliability(study: Study) -> pd.DataFrame:
         row |= {"only_arm": math.nan, "only_reference": math.nan, "mcnemar_p": math.nan}
         if reference is not None:
             called = [again.scores[each].mean(axis=0) >= 0.5 for each in (arm, reference)]
-            row["only_arm"], row["only_reference"], row["mcnemar_p"] = mcnemar(labels, *called)
+            row["only_arm"], row["only_reference"], p_value = mcnemar(labels, *called)
+            row["mcnemar_p"] = p_value if test_groups(study) is None else math.nan
         table.append(row)
     return pd.DataFrame(table)
 

@@ -1,11 +1,13 @@
 """A study as tables: its three Parquet folders, read and checked by `tuning.study`."""
 
 import json
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from masll.common.errors import InputError
@@ -38,6 +40,7 @@ class Study:
     metadata: pd.DataFrame | None = None  # of metadata.parquet, by image_id; None without it
     by: tuple[str, ...] = ()  # how a report divides the test images, see `ablations.subgroups`
     rows: Sequence[TrialRow] = ()  # those in trials, each value of its own type; see `read_study`
+    groups: Mapping[str, str] | None = None  # lesion or patient by image_id, of an external set
 
     @property
     def path(self) -> AnyPath:
@@ -106,6 +109,19 @@ class Study:
         """The predictions of the confirmed models on the test set."""
         of_confirmed = self.predictions["trial_id"].isin(self.confirmed["trial_id"])
         return self.predictions[of_confirmed & (self.predictions["split"] == "test")]
+
+    def groups_of(self, image_ids: Iterable[str]) -> npt.NDArray[np.int64] | None:
+        """Numbers of the groups that images are in, equal for those of one lesion or patient.
+
+        Returns:
+            (n,); None where no two images belong together. One that names no group is by itself.
+        """
+        if self.groups is None:
+            return None
+        numbers: dict[tuple[bool, str], int] = {}
+        named = [(each in self.groups, self.groups.get(each, each)) for each in image_ids]
+        found = [numbers.setdefault(name, len(numbers)) for name in named]
+        return None if len(numbers) == len(found) else np.array(found, dtype=np.int64)
 
     def stage(self, stage: Stage) -> pd.DataFrame:
         """The rows in trials of a stage."""

@@ -35,6 +35,19 @@ def find_device(name: str = "auto") -> torch.device:
     return device
 
 
+def find_devices(names: str = "auto") -> list[torch.device]:
+    """Several devices, as `cuda:0,cuda:1` or `all` GPUs; or the one that `find_device` means.
+
+    Raises:
+        InputError: PyTorch has one of them not here, or `all` are none.
+    """
+    if names == "all":
+        names = ",".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+        if not names:
+            raise InputError("device 'all' means every GPU, and there is none; use auto or cpu")
+    return [find_device(name) for name in names.split(",")]
+
+
 def find_gpu() -> torch.device:
     """The first GPU that this process may use, for work that was promised one.
 

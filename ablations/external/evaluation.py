@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 
 from ablations.external.corrupted import Condition, corrupted
+from ablations.external.dealt import Evaluate, evaluator
 from ablations.external.images import ExternalSet, decoded
-from ablations.external.models import ConfirmedModel, Inputs, evaluate_models, inputs_of, missing
+from ablations.external.models import ConfirmedModel, Inputs, inputs_of, missing
 from ablations.external.overlap import Shown
 from ablations.external.tables import CORNERS
 from masll.common.errors import InputError
@@ -19,7 +20,6 @@ from masll.common.progress import progress_bar
 from masll.data.split import Split
 from masll.data.types import UNKNOWN
 from masll.localization import mask_to_box
-from masll.model import Masll
 from tuning.study.damage import DamagedFile
 from tuning.study.folder import ExternalFolder
 
@@ -35,8 +35,8 @@ class Evaluation:
     images: ExternalSet  # without those that are left out
     folder: ExternalFolder
     conditions: Sequence[Condition]
-    load: Callable[[ConfirmedModel, Masll | None], Masll]  # see `evaluate_models`
-    device: torch.device
+    parts: Sequence[str]  # what `--variant-from` names
+    devices: Sequence[torch.device]  # models are dealt over several
 
     def run(self) -> None:
         """Evaluate what has no rows yet; images are decoded once for all models of one size.
@@ -54,7 +54,10 @@ class Evaluation:
         by_inputs: dict[Inputs, list[ConfirmedModel]] = {}
         for model in self.models:
             by_inputs.setdefault(inputs_of(model)._replace(by_mask=False), []).append(model)
-        with progress_bar("evaluating", unit="models") as progress:
+        with (
+            progress_bar("evaluating", unit="models") as progress,
+            evaluator(self.devices, self.parts) as evaluate,
+        ):
 
             def count() -> None:
                 nonlocal done
@@ -67,12 +70,13 @@ class Evaluation:
                     for condition, of_all in pending.items()
                 }
                 if any(left.values()):
-                    self._run_at(inputs, left, count)
+                    self._run_at(inputs, left, evaluate, count)
 
     def _run_at(
         self,
         inputs: Inputs,
         pending: Mapping[Condition | None, Sequence[ConfirmedModel]],
+        evaluate: Evaluate,
         count: Callable[[], None],
     ) -> None:
         """Evaluate the models that take images of one size and fit."""
@@ -87,14 +91,7 @@ class Evaluation:
                 models = [each for each in of_condition if masked or not inputs_of(each).by_mask]
                 if models:
                     with corrupted(clean, condition) as split:
-                        evaluate_models(
-                            models,
-                            self.load,
-                            split,
-                            self.folder.rows(_name(condition)),
-                            self.device,
-                            count,
-                        )
+                        evaluate(models, split, self.folder.rows(_name(condition)), count)
 
 
 def image_rows(
@@ -130,6 +127,17 @@ def image_rows(
         )
     table = pd.DataFrame(rows)
     return table.astype({"label": "Int64", "shows": "string", _DIGEST: "string"})
+
+
+def evaluated_in(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `image_rows` whose images are predicted."""
+    return table[~table["left_out"]]
+
+
+def judged_in(table: pd.DataFrame) -> pd.DataFrame:
+    """Those of them that have a label: every figure is of these images, and of no others."""
+    predicted = evaluated_in(table)
+    return predicted[predicted["label"].notna()]
 
 
 def write_images(folder: ExternalFolder, table: pd.DataFrame) -> None:

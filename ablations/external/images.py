@@ -35,13 +35,13 @@ class ExternalSet:
     read: Callable[[Record, int, str], Picture]  # as `Source.read`
 
     @property
-    def labelled(self) -> bool:
-        """Whether every image has a label."""
-        return all(record.label != UNKNOWN for record in self.records)
+    def groups(self) -> dict[str, str]:
+        """Lesion or patient of each image that names one, by its id."""
+        return {record.image_id: record.group for record in self.records if record.group}
 
 
 def find_set(asked: SourceOptions, *, split: str = "all", partial: bool = False) -> ExternalSet:
-    """The images that `--data` means.
+    """The images that `--data` means; some of them, or all, may be without a label.
 
     Args:
         asked: what `find_source` takes; or a folder of image files, which then have no labels.
@@ -59,11 +59,6 @@ def find_set(asked: SourceOptions, *, split: str = "all", partial: bool = False)
     records = [record for record in whole.records if split in ("all", record.split)]
     if not records:
         raise InputError(f"{data} has no images of the split '{split}'; choose another --split")
-    unlabelled = sum(record.label == UNKNOWN for record in records)
-    if 0 < unlabelled < len(records):
-        raise InputError(
-            f"{unlabelled} of {len(records)} images of {data} have no label; label all, or none"
-        )
     return ExternalSet(whole.name, records, whole.read)
 
 

@@ -1,13 +1,14 @@
 """Which models are evaluated on an external set, and their rows."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -20,7 +21,8 @@ from masll.data.split import Split
 from masll.data.types import UNKNOWN
 from masll.evaluation import evaluate
 from masll.loading import Loader
-from masll.model import Masll
+from masll.model import Masll, load_model
+from masll.parts import load_part
 from masll.results import Predictions
 from masll.variants import describe
 from tuning.study.arm import Arm, Declaration
@@ -122,45 +124,48 @@ def missing(models: Sequence[ConfirmedModel], folder: AnyPath) -> list[Confirmed
     return [model for model in models if of_models.get(model.file) != model.digest]
 
 
-def evaluate_models(
-    models: Sequence[ConfirmedModel],
-    load: Callable[[ConfirmedModel, Masll | None], Masll],
-    images: Split,
-    folder: AnyPath,
-    device: torch.device,
-    done: Callable[[], None],
-) -> None:
-    """Run models over images one after the other, and write the rows of each as it ends.
+class Evaluator:
+    """Runs models over images on one device, one after the other.
 
     Args:
-        load: the network of a model, in the place of one that is needed no longer.
-        images: of one size and fit, which is the networks' own.
-        done: called after each model.
+        parts: what `--variant-from` names.
     """
-    network = None
-    for model in models:
+
+    def __init__(self, parts: Sequence[str], device: torch.device) -> None:
+        self._parts = [load_part(named) for named in parts]
+        self._device = device
+        self._network: Masll | None = None  # the last model's, whose place the next may take
+
+    def evaluate(self, model: ConfirmedModel, images: Split, folder: AnyPath) -> None:
+        """Write a model's rows of images of its network's own size and fit."""
+        network = load_model(model.folder, self._parts, self._network).to(self._device)
         # As it lay in memory when its own test images were predicted: to the last bit.
-        network = load(model, network).to(device).to(memory_format=torch.channels_last)
-        loader = Loader(network.inputs, device, network.config.box)
+        self._network = network = network.to(memory_format=torch.channels_last)
+        loader = Loader(network.inputs, self._device, network.config.box)
         variant = describe(network.config.variant)
         predictions = evaluate(network, variant, loader, images).predictions
         write_rows(folder / model.file, model, predictions)
-        done()
 
 
 def write_rows(path: AnyPath, model: ConfirmedModel, predictions: Predictions) -> None:
     """A model's rows as a study has them, with its digest; an unlabelled image's label is null."""
     table = with_digest(prediction_table(model.row, predictions), model.digest)
-    if (predictions.labels == UNKNOWN).any():
-        place = table.column_names.index("label")
-        table = table.set_column(place, "label", pa.nulls(table.num_rows, pa.int64()))
+    unlabelled = predictions.labels == UNKNOWN  # (N,)
+    if unlabelled.any():
+        labels = pa.array(predictions.labels, pa.int64(), mask=unlabelled)
+        table = table.set_column(table.column_names.index("label"), "label", labels)
     content = pa.BufferOutputStream()
     pq.write_table(table, content)
     path.write_whole(content.getvalue().to_pybytes(), many_writers=True)
 
 
 def evaluated(
-    study: Study, models: Sequence[ConfirmedModel], folder: AnyPath, image_ids: Collection[str]
+    study: Study,
+    models: Sequence[ConfirmedModel],
+    folder: AnyPath,
+    image_ids: Collection[str],
+    judged: Collection[str],
+    groups: Mapping[str, str],
 ) -> Study:
     """A study with an external set in place of its test images.
 
@@ -171,27 +176,32 @@ def evaluated(
         models: those that have rows.
         folder: of the rows.
         image_ids: of the images that each model has rows of.
+        judged: of those that have a label: the others' rows are left out.
+        groups: lesion or patient of each image that names one.
 
     Raises:
         InputError: a file of rows cannot be read, is another model's, or of other images.
     """
     own, expected = study.predictions, pa.array(sorted(image_ids), pa.string())
+    labelled = pc.field("image_id").isin(list(judged))
 
     def check(name: str, rows: pa.Table) -> None:
         del name
         if rows["image_id"].cast(pa.string()).combine_chunks().sort() != expected:
             raise ValueError("other images than images.parquet has")
+        if rows.filter(labelled)["label"].null_count:
+            raise ValueError("column 'label' is null where images.parquet has a label")
 
     files = row_files(folder)
     of_models = {each.file: files[each.file] for each in models}
     try:
-        rows = read_rows(folder, of_models, PredictionRow, check=check)
+        rows = read_rows(folder, of_models, PredictionRow, check=check, unknown=("label",))
     except DamagedTrial as error:
         raise damaged(folder / f"{error.trial_id}.parquet", error.reason) from error
     kept = own[own["trial_id"].isin(study.confirmed["trial_id"]) & (own["split"] == "validation")]
-    external = rows.to_pandas()
+    external = rows.filter(labelled).to_pandas()
     both = external if kept.empty else pd.concat([kept, external], ignore_index=True)
-    return replace(study, predictions=both)
+    return replace(study, predictions=both, groups=groups)
 
 
 class Inputs(NamedTuple):

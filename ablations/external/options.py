@@ -20,7 +20,7 @@ class ExternalOptions:
     data: str | None = option(
         None,
         "the images: whatever --data of a search may be; a folder of images, or a CSV file without "
-        "the column label, has no labels; then probabilities only",
+        "the column label, has no labels; images without one get probabilities only",
         metavar="PATH",
     )
     name: str | None = option(None, "of the set's folder (default: by --data)")
@@ -52,7 +52,11 @@ class ExternalOptions:
         "the models' own fusion or localizer, which runs only if you name it",
         metavar="FILE.py",
     )
-    device: str = option("auto", "auto, cpu, cuda, ...")
+    device: str = option(
+        "auto",
+        "auto, cpu, cuda, ...; or several, as cuda:0,cuda:1 or all (every GPU), over which the "
+        "models are dealt",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

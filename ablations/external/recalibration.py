@@ -3,7 +3,8 @@
 A model that ranks well elsewhere may still speak of the wrong risk there. A recalibration changes
 no ranking: it moves the logit of every probability by an intercept, or maps it linearly (Cox 1958;
 Platt 1999). What is learned on the external images is judged on others of them: the images are
-dealt out in folds, and each fold is recalibrated by the others.
+dealt out in folds, all of one lesion or patient in the same, and each fold is recalibrated by the
+others.
 """
 
 import math
@@ -29,6 +30,8 @@ _COLUMNS = [f"{figure}{end}" for figure in _FIGURES for end in ("", "_low", "_hi
 
 # Probabilities learned from labels and scores: slope and intercept on the logit.
 _Fit = Callable[[npt.NDArray[np.int64], Floats], tuple[float, float]]
+# Scores of test rows, of one model, by their group and by the model's validation rows.
+_Method = Callable[[pd.DataFrame, npt.NDArray[np.int64], pd.DataFrame], Floats]
 
 
 def recalibration(external: Study) -> pd.DataFrame:
@@ -62,29 +65,50 @@ def recalibration_cells(table: pd.DataFrame) -> list[Cells]:
     ]
 
 
-def _with_scores(external: Study, method: Callable[[pd.DataFrame, pd.DataFrame], Floats]) -> Study:
+def _with_scores(external: Study, method: _Method) -> Study:
     """An external study in which each model's scores are recalibrated."""
     models = []
     for _, rows in external.predictions.groupby("trial_id", sort=False):
         test, validation = (rows[rows["split"] == split] for split in ("test", "validation"))
-        models += [validation, test.assign(score=method(test, validation))]
+        groups = external.groups_of(test["image_id"])
+        units = np.arange(len(test)) if groups is None else groups
+        models += [validation, test.assign(score=method(test, units, validation))]
     return replace(external, predictions=pd.concat(models, ignore_index=True))
 
 
-def _by_validation(test: pd.DataFrame, validation: pd.DataFrame) -> Floats:
+def folds(test: pd.DataFrame, units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The fold of each image, below FOLDS, alike for all models: no unit is divided.
+
+    Units without a melanoma are dealt out first, then those with one, by the ids of their images.
+
+    Args:
+        test: image_id and label of each image.
+        units: (n,), equal for images that stay together.
+    """
+    rows = test[["label", "image_id"]].assign(unit=units)
+    of_units = rows.groupby("unit").agg({"label": "max", "image_id": "min"})
+    ordered = of_units.sort_values(["label", "image_id"]).index
+    dealt = pd.Series(np.arange(len(ordered)) % FOLDS, ordered)
+    return np.asarray(dealt.loc[units])
+
+
+def _by_validation(
+    test: pd.DataFrame, units: npt.NDArray[np.int64], validation: pd.DataFrame
+) -> Floats:
+    del units
     labels, scores = validation["label"].to_numpy(np.int64), validation["score"].to_numpy(float)
     return _moved(test["score"].to_numpy(float), _line(labels, scores))
 
 
-def _here(fit: _Fit) -> Callable[[pd.DataFrame, pd.DataFrame], Floats]:
-    def recalibrated(test: pd.DataFrame, validation: pd.DataFrame) -> Floats:
+def _here(fit: _Fit) -> _Method:
+    def recalibrated(
+        test: pd.DataFrame, units: npt.NDArray[np.int64], validation: pd.DataFrame
+    ) -> Floats:
         del validation
-        # By the ids, so that all models have the same folds, each with both classes.
-        ordered = test.sort_values(["label", "image_id"])
-        fold = pd.Series(np.arange(len(ordered)) % FOLDS, ordered.index).loc[test.index].to_numpy()
+        fold = folds(test, units)
         labels, scores = test["label"].to_numpy(np.int64), test["score"].to_numpy(float)
         moved = np.full(len(test), math.nan)
-        for each in range(min(FOLDS, len(test))):
+        for each in np.unique(fold):
             held = fold == each
             moved[held] = _moved(scores[held], fit(labels[~held], scores[~held]))
         return moved
@@ -111,7 +135,7 @@ def _moved(scores: Floats, line: tuple[float, float]) -> Floats:
     return np.asarray(scipy.special.expit(slope * score_logits(scores) + intercept))
 
 
-_METHODS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], Floats] | None] = MappingProxyType(
+_METHODS: Mapping[str, _Method | None] = MappingProxyType(
     {
         "as it is": None,
         "by validation": _by_validation,

@@ -7,6 +7,15 @@ import pandas as pd
 
 from ablations.beside import Part, tables_beside
 from ablations.external.corrupted import Condition
+from ablations.external.evaluation import judged_in
+from ablations.external.listing import (
+    SHOWN,
+    image_counts,
+    shown_cells,
+    shown_in,
+    summary,
+    units_in,
+)
 from ablations.external.recalibration import recalibration, recalibration_cells
 from ablations.external.robustness import robustness, robustness_cells
 from ablations.external.tables import (
@@ -16,7 +25,7 @@ from ablations.external.tables import (
     localization,
     localization_cells,
 )
-from ablations.formats import Cells, as_csv, bullets, latex, number, write_result
+from ablations.formats import as_csv, bullets, latex, write_result
 from ablations.rows import Study
 from ablations.tables import ablation_table, as_latex, as_markdown
 from ablations.verdict import verdict
@@ -31,7 +40,7 @@ _BESIDE = frozenset(
         *("figure_differences", "net_benefit"),
     )
 )
-_OWN = ("change", "robustness", "recalibration", "localization", "shown_images")
+_OWN = ("change", "robustness", "recalibration", "localization", "images", SHOWN)
 _FIGURES = ("roc", "differences", "boxes", "calibration", "decision")
 # Every file that a report may have, by its ending.
 _WRITTEN = {
@@ -92,28 +101,6 @@ def write_external_report(
     return table, written
 
 
-def summary(name: str, images: pd.DataFrame) -> str:
-    """The images of a set in a sentence or two.
-
-    Args:
-        images: see `ablations.external.evaluation.image_rows`.
-    """
-    kept, left_out = images[~images["left_out"]], images[images["left_out"]]
-    melanomas = f", {int(kept['label'].sum())} melanoma" if kept["label"].notna().all() else ""
-    lines = [f"{name}: {len(kept)} images{melanomas}."]
-    shown = images[images["shows"].notna()]
-    if not images["compared"].all():
-        lines.append("Not compared with the images that the models have seen.")
-    elif not shown.empty:
-        first = shown.iloc[0]
-        what = "left out" if len(left_out) else "kept all the same"
-        lines.append(
-            f"{len(shown)} show what training or validation images show, and are {what}, such as "
-            f"{first['image_id']} (as {first['shows']})."
-        )
-    return " ".join(lines)
-
-
 def _remove_others(folder: AnyPath, written: Sequence[AnyPath]) -> None:
     """Remove what an earlier report has written and this one has not: it may hold no longer."""
     kept = {path.name for path in written}
@@ -133,9 +120,10 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
     beside = tables_beside(found.external, table)
     changed = changes(found.study, found.external)
     again = recalibration(found.external)
-    lesions = found.images.loc[~found.images["left_out"], ["image_id", *CORNERS]].dropna()
+    lesions = judged_in(found.images)[["image_id", *CORNERS]].dropna()
     placed = localization(found.external, lesions)
-    overlapping = found.images[found.images["shows"].notna()].drop(columns=["compared", *CORNERS])
+    counted = image_counts(found.images, units_in(found.external))
+    overlapping = shown_in(found.images)
     own = [
         Part(
             "change",
@@ -172,10 +160,17 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
             "at nothing.",
         ),
         Part(
-            "shown_images",
+            "images",
+            "Which images",
+            counted,
+            [{name.replace("_", " "): str(count) for name, count in counted.iloc[0].items()}],
+            "All figures are of the judged images; those without a label are predicted, too.",
+        ),
+        Part(
+            SHOWN,
             "Images that the models have seen",
             overlapping,
-            _overlap_cells(overlapping),
+            shown_cells(overlapping),
             "By the digest of the file, or by registration (see `python -m masll.data audit`). "
             "The similarity is the correlation of their detail.",
         ),
@@ -186,23 +181,10 @@ def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Par
 
 def _document(found: Findings, table: pd.DataFrame, parts: Sequence[Part]) -> str:
     note = (
-        f"{summary(found.name, found.images)} Below, the test images are those of this set: the "
-        "same tables as the study's own, by the same functions. Thresholds that validation images "
-        "fixed are the study's own, carried over."
+        f"{summary(found.name, found.images, units_in(found.external))} Below, the test images are "
+        "those of this set: the same tables as the study's own, by the same functions. Thresholds "
+        "that validation images fixed are the study's own, carried over."
     )
     lines = bullets(verdict(found.external, table))
     texts = [f"# External evaluation: {found.name}", note, lines, as_markdown(table).rstrip()]
     return "\n\n".join([*texts, *(part.as_markdown() for part in parts)]) + "\n"
-
-
-def _overlap_cells(table: pd.DataFrame) -> list[Cells]:
-    return [
-        {
-            "image": row["image_id"],
-            "shows, as": row["shows"],
-            "same file": "yes" if row["identical"] else "no",
-            "similarity": number(row["similarity"], ".2f"),
-            "left out": "yes" if row["left_out"] else "no",
-        }
-        for row in table.to_dict("records")
-    ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablations.differences import Floats, test_scores
+from ablations.differences import Floats, test_groups, test_scores
 from ablations.external.corrupted import Condition
 from ablations.formats import Cells, number, p_text, with_interval
 from ablations.rows import Study
@@ -32,6 +32,7 @@ def robustness(external: Study, corrupted: Mapping[Condition, Study]) -> pd.Data
         those of unchanged images, where it is nan. Intervals are of 95 %.
     """
     labels, clean = test_scores(external)
+    groups = test_groups(external)
     if labels.min() == labels.max():
         return pd.DataFrame()
     rows: list[dict[str, Any]] = []
@@ -47,7 +48,7 @@ def robustness(external: Study, corrupted: Mapping[Condition, Study]) -> pd.Data
                     "corruption": condition.corruption,
                     "severity": condition.severity,
                     "arm": arm,
-                    **_of_arm(labels, scores[arm], clean[arm], against),
+                    **_of_arm(labels, scores[arm], clean[arm], against, groups),
                 }
             )
     table = pd.DataFrame(rows)
@@ -82,10 +83,15 @@ def robustness_cells(table: pd.DataFrame) -> list[Cells]:
 
 
 def _of_arm(
-    labels: np.ndarray, scores: Floats, clean: Floats, against: tuple[Floats, Floats] | None
+    labels: np.ndarray,
+    scores: Floats,
+    clean: Floats,
+    against: tuple[Floats, Floats] | None,
+    groups: np.ndarray | None,
 ) -> dict[str, Any]:
     """Figures of an arm under a condition, against those of its reference."""
-    mean, change = mean_auc(labels, scores), difference_of_models(labels, scores, clean)
+    mean = mean_auc(labels, scores, groups=groups)
+    change = difference_of_models(labels, scores, clean, groups=groups)
     row: dict[str, Any] = {
         "seeds": len(scores),
         "auc_mean": mean.value,
@@ -99,6 +105,6 @@ def _of_arm(
     names = ("minus_reference", "minus_low", "minus_high", "minus_p")
     row |= dict.fromkeys(names, math.nan)
     if against is not None:
-        minus = difference_of_changes(labels, (scores, clean), against)
+        minus = difference_of_changes(labels, (scores, clean), against, groups=groups)
         row |= dict(zip(names, (minus.value, minus.low, minus.high, minus.p_value), strict=True))
     return row

@@ -6,14 +6,14 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ablations.differences import Floats, test_scores
+from ablations.differences import Floats, test_groups, test_scores
 from ablations.formats import Cells, interval, mean_and_sd, number, p_text, with_interval
 from ablations.rows import Study
 from ablations.statistics import Estimate, change_between_sets, mean_auc
 from ablations.statistics.contrasts import estimate
+from ablations.statistics.grouped import Ints, variance_of_mean
 from ablations.statistics.variance import SeedPart, total_variance
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -37,9 +37,10 @@ def changes(study: Study, external: Study) -> pd.DataFrame:
     if study.test_predictions.empty:
         return pd.DataFrame()
     (own_labels, own), (labels, scores) = test_scores(study), test_scores(external)
+    groups = test_groups(external)
     rows: list[dict[str, Any]] = []
     for arm in (arm for arm in study.arms if arm in own and arm in scores):
-        found = change_between_sets(labels, scores[arm], own_labels, own[arm])
+        found = change_between_sets(labels, scores[arm], own_labels, own[arm], groups_a=groups)
         if not math.isnan(found.value):
             rows.append(
                 {
@@ -87,6 +88,7 @@ def localization(external: Study, lesions: pd.DataFrame) -> pd.DataFrame:
     if lesions.empty:
         return pd.DataFrame()
     rectangles = lesions[list(CORNERS)].to_numpy(float)  # (n, 4)
+    groups = external.groups_of(lesions["image_id"])
     test = external.test_predictions
     rows: list[dict[str, Any]] = []
     for arm in external.arms:
@@ -96,10 +98,10 @@ def localization(external: Study, lesions: pd.DataFrame) -> pd.DataFrame:
             for _, of_seed in of_arm.groupby("seed", sort=True)
         ]
         if seeds:
-            rows.append({"box": arm, **_overlap(np.stack(seeds), rectangles)})
+            rows.append({"box": arm, **_overlap(np.stack(seeds), rectangles, groups)})
     for name, box in _FIXED_BOXES.items() if rows else ():
         fixed = np.broadcast_to(np.array(box, dtype=float), (1, len(rectangles), 4))
-        rows.append({"box": name, **_overlap(fixed, rectangles), "seeds": 0})
+        rows.append({"box": name, **_overlap(fixed, rectangles, groups), "seeds": 0})
     return pd.DataFrame(rows)
 
 
@@ -119,7 +121,7 @@ def localization_cells(table: pd.DataFrame) -> list[Cells]:
     ]
 
 
-def _overlap(boxes: Floats, rectangles: Floats) -> dict[str, float]:
+def _overlap(boxes: Floats, rectangles: Floats, groups: Ints | None) -> dict[str, float]:
     """Figures of boxes, (seeds, n, 4), against rectangles, (n, 4)."""
     low = np.maximum(boxes[..., :2], rectangles[:, :2])
     high = np.minimum(boxes[..., 2:], rectangles[:, 2:])
@@ -127,7 +129,7 @@ def _overlap(boxes: Floats, rectangles: Floats) -> dict[str, float]:
     areas = (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
     lesion = (rectangles[:, 2:] - rectangles[:, :2]).prod(axis=-1)  # (n,)
     iou = shared / (areas + lesion - shared)
-    found = mean_over_images(iou)
+    found = mean_over_images(iou, groups)
     return {
         "seeds": len(boxes),
         "images": len(rectangles),
@@ -140,21 +142,23 @@ def _overlap(boxes: Floats, rectangles: Floats) -> dict[str, float]:
     }
 
 
-def mean_over_images(values: npt.NDArray[np.float64]) -> Estimate:
+def mean_over_images(values: Floats, groups: Ints | None = None) -> Estimate:
     """A mean over seeds and images, with its interval for other seeds and other images.
 
     Args:
         values: (seeds, n) of a figure that each image has.
+        groups: of the images, see `Study.groups_of`.
     """
     seeds, n = values.shape
-    if n < 2:
+    units = n if groups is None else len(np.unique(groups))
+    if units < 2:
         return Estimate(float(values.mean()), *[math.nan] * 4)
-    by_images = float(values.mean(axis=0).var(ddof=1)) / n
+    by_images = float(variance_of_mean(values.mean(axis=0)[None], groups)[0])
     parts = []
     if seeds > 1:
         deviations = values - values.mean(axis=0)
-        interaction = float(deviations.var(axis=1, ddof=1).sum()) / n / (seeds - 1)
+        interaction = float(variance_of_mean(deviations, groups).sum()) / (seeds - 1)
         of_means = float(values.mean(axis=1).var(ddof=1))
         parts = [SeedPart(1.0, seeds, of_means, interaction)]
-    found = estimate(float(values.mean()), total_variance(by_images, n - 1, parts))
+    found = estimate(float(values.mean()), total_variance(by_images, units - 1, parts))
     return found._replace(p_value=math.nan)

@@ -2,12 +2,20 @@
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ablations.external.classes import as_in_study
 from ablations.external.corrupted import Condition, conditions
-from ablations.external.evaluation import Evaluation, image_rows, read_images, write_images
+from ablations.external.evaluation import (
+    Evaluation,
+    evaluated_in,
+    image_rows,
+    judged_in,
+    read_images,
+    write_images,
+)
 from ablations.external.images import ExternalSet, find_set
+from ablations.external.listing import summary, units_in, write_shown
 from ablations.external.models import (
     ConfirmedModel,
     evaluated,
@@ -19,7 +27,7 @@ from ablations.external.models import (
 )
 from ablations.external.options import USUAL_SEVERITIES, ExternalOptions
 from ablations.external.overlap import shown_images, study_options
-from ablations.external.report import Findings, summary, write_external_report
+from ablations.external.report import Findings, write_external_report
 from ablations.rows import Study, read_study
 from ablations.tables import as_rich
 from ablations.verdict import verdict
@@ -27,8 +35,7 @@ from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.common.terminal import Terminal
 from masll.data.options import SourceOptions
-from masll.devices import find_device
-from masll.model import Masll, load_model
+from masll.devices import find_devices
 from masll.parts import load_part
 from tuning.study.folder import ExternalFolder
 
@@ -46,8 +53,9 @@ def evaluate_set(
     Raises:
         InputError: images, models or what there is of an earlier evaluation do not fit.
     """
-    device = find_device(options.device)
-    parts = [load_part(named) for named in options.variant_from]
+    devices = find_devices(options.device)
+    for part in options.variant_from:
+        load_part(part)  # one that is no good is found at once
     study = None if named is None else read_study(named, search_predictions=False)
     if study is not None:
         source = as_in_study(study.spec, source, given)
@@ -59,12 +67,8 @@ def evaluate_set(
     images = _without_seen(images, options, study, folder)
     severities = options.severities or USUAL_SEVERITIES
     asked = conditions(options.corrupt, severities, options.seed or 0)
-
-    def load(model: ConfirmedModel, used: Masll | None) -> Masll:
-        return load_model(model.folder, parts, used)
-
-    Evaluation(models, images, folder, asked, load, device).run()
-    _tell(name, study, models, folder, asked, options.format)
+    Evaluation(models, images, folder, asked, options.variant_from, devices).run()
+    _tell(name, study, models, folder, asked, options.format, images.groups)
 
 
 def _asked(
@@ -121,30 +125,40 @@ def _tell(
     folder: ExternalFolder,
     asked: Sequence[Condition],
     formats: Sequence[str],
+    groups: Mapping[str, str],
 ) -> None:
-    """Write the tables of what there is, and print the first."""
+    """Write the tables of the images that have a label, if any has, and print the first."""
     console = Terminal()
     table = read_images(folder)
     assert table is not None
     without = missing(models, folder.rows())
     there = [model for model in models if model not in without]
-    labelled = bool(table["label"].notna().all())
-    if labelled:
-        ids = table.loc[~table["left_out"], "image_id"]
-        external = evaluated(study, there, folder.rows(), ids)
-        changed = {each: evaluated(study, there, folder.rows(str(each)), ids) for each in asked}
+    predicted, judged = (part(table)["image_id"] for part in (evaluated_in, judged_in))
+    units = 0
+    if len(judged):
+
+        def external_of(condition: Condition | None) -> Study:
+            rows = folder.rows(None if condition is None else str(condition))
+            return evaluated(study, there, rows, predicted, judged, groups)
+
+        external = external_of(None)
+        changed = {condition: external_of(condition) for condition in asked}
         found = Findings(name, study, external, table, changed)
+        units = units_in(external)
         ablation, written = write_external_report(found, folder.report, formats)
         console.print(as_rich(ablation))
         for line in verdict(external, ablation):
             console.print(line)
-    console.print(summary(name, table))
+    console.print(summary(name, table, units))
     for model in without:
         console.print(f"{model.row.trial_id} needs a lesion mask of every image: not evaluated.")
     lines = [f"rows    {folder.rows()} (Parquet)"]
-    if labelled:
+    if len(judged):
         lines.append(f"tables  {folder.report}: " + ", ".join(path.name for path in written))
     else:
         lines.append("no labels, so no tables")
+    shown = write_shown(table, folder.report)
+    if shown is not None:
+        lines.append(f"shown   {shown}: all images that the models have seen")
     for line in lines:
         console.print(line, soft_wrap=True)

@@ -1,7 +1,8 @@
 """Areas under ROC curves of the same images: DeLong's interval and paired test.
 
 The variance is DeLong's (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988), computed from
-midranks in O(n log n) (Sun and Xu, IEEE Signal Processing Letters 21, 2014).
+midranks in O(n log n) (Sun and Xu, IEEE Signal Processing Letters 21, 2014); where images belong
+together, see `grouped`.
 """
 
 import math
@@ -11,13 +12,18 @@ import numpy.typing as npt
 import scipy.special
 import scipy.stats
 
+from ablations.statistics.grouped import delong_variance, fewest_units, members
 from masll.metrics import roc_points
 
 Floats = npt.NDArray[np.float64]
 
 
 def auc_confidence_interval(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0.95
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    level: float = 0.95,
+    *,
+    groups: npt.ArrayLike | None = None,
 ) -> tuple[float, float, float]:
     """The area under the ROC curve with a two-sided interval that stays inside [0, 1].
 
@@ -34,10 +40,11 @@ def auc_confidence_interval(
         labels: (n,) of 0 and 1.
         scores: (n,), higher for 1.
         level: of confidence, between 0 and 1.
+        groups: (n,), equal for images of one lesion or patient; these count as one comparison.
 
     Returns:
         (auc, low, high); all nan when a class is missing, low and high nan when one class has a
-        single image, as no variance can be estimated then.
+        single image, or group, as no variance can be estimated then.
 
     Raises:
         ValueError: lengths differ, a label is neither 0 nor 1, a score is nan, or a bad level.
@@ -45,16 +52,17 @@ def auc_confidence_interval(
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
     positive, (values,) = checked(labels, scores)
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not (n_positive and n_negative):
+    if positive.all() or not positive.any():
         return math.nan, math.nan, math.nan
+    together = members(positive, groups)
+    fewest = fewest_units(positive, together)
     auc, (on_positives, on_negatives) = placements(positive, values)
-    if min(n_positive, n_negative) == 1:
+    if fewest == 1:
         return auc, math.nan, math.nan
     if auc in (0.0, 1.0):
-        edge = ((1 - level) / 2) ** (1 / min(n_positive, n_negative))
+        edge = ((1 - level) / 2) ** (1 / fewest)
         return (auc, edge, 1.0) if auc == 1.0 else (auc, 0.0, 1 - edge)
-    variance = on_positives.var(ddof=1) / n_positive + on_negatives.var(ddof=1) / n_negative
+    variance = float(delong_variance(on_positives[None], on_negatives[None], together)[0])
     half = scipy.stats.norm.ppf((1 + level) / 2) * math.sqrt(variance) / (auc * (1 - auc))
     middle = scipy.special.logit(auc)
     return auc, float(scipy.special.expit(middle - half)), float(scipy.special.expit(middle + half))

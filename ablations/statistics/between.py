@@ -21,11 +21,11 @@ import numpy.typing as npt
 from ablations.statistics.areas import Floats, checked
 from ablations.statistics.contrasts import (
     Estimate,
-    delong_variance,
     estimate,
     interaction,
     seed_placements,
 )
+from ablations.statistics.grouped import delong_variance, fewest_units, members
 from ablations.statistics.variance import SeedPart, total_variance, welch_df
 
 
@@ -34,6 +34,7 @@ class ImageGroup(NamedTuple):
 
     labels: npt.ArrayLike  # (n,) of 0 and 1
     scores: Sequence[npt.ArrayLike]  # of each arm (seeds, n); row i is of one model in all groups
+    together: npt.ArrayLike | None = None  # (n,), equal for images of one lesion or patient
 
 
 def contrast_between_groups(
@@ -94,24 +95,31 @@ def change_between_sets(
     labels_b: npt.ArrayLike,
     scores_b: npt.ArrayLike,
     level: float = 0.95,
+    *,
+    groups_a: npt.ArrayLike | None = None,
+    groups_b: npt.ArrayLike | None = None,
 ) -> Estimate:
     """Mean area of models on one set of images minus that of the same models on another set.
 
     Args:
         labels_a, labels_b: (n,) and (m,) of 0 and 1.
         scores_a, scores_b: (seeds, n) and (seeds, m); row i of both is of the same model.
+        groups_a, groups_b: of the images of either set, see `contrast`.
 
     Returns:
         See `contrast`.
     """
-    sets = [ImageGroup(labels_a, [scores_a]), ImageGroup(labels_b, [scores_b])]
+    sets = [
+        ImageGroup(labels_a, [scores_a], groups_a),
+        ImageGroup(labels_b, [scores_b], groups_b),
+    ]
     return contrast_between_groups(sets, [1.0, -1.0], [1.0], level)
 
 
 class _Part(NamedTuple):
     """What a group adds, before its weight."""
 
-    fewest: int  # images of its rarer class
+    fewest: int  # images of its rarer class, or lesions or patients that have any
     areas: list[Floats]  # of each arm (seeds,)
     by_images: float = math.nan
     interactions: Sequence[float] = ()  # of each arm; 0 with one seed
@@ -120,9 +128,10 @@ class _Part(NamedTuple):
 def _part(group: ImageGroup, weights: Sequence[float]) -> _Part:
     arms = [np.atleast_2d(np.asarray(each, dtype=float)) for each in group.scores]
     positive, _ = checked(group.labels, *(row for rows in arms for row in rows))
-    fewest = int(min(positive.sum(), (~positive).sum()))
-    if not fewest:
+    if positive.all() or not positive.any():
         return _Part(0, [])
+    together = members(positive, group.together)
+    fewest = fewest_units(positive, together)
     placed = [seed_placements(positive, rows) for rows in arms]
     areas = [on.mean(axis=1) for on, _ in placed]
     if fewest == 1:
@@ -131,6 +140,6 @@ def _part(group: ImageGroup, weights: Sequence[float]) -> _Part:
         sum(w * each[side].mean(axis=0) for w, each in zip(weights, placed, strict=True))
         for side in (0, 1)
     )
-    by_images = float(delong_variance(on[None], off[None])[0])
-    interactions = [interaction(*each) if len(each[0]) > 1 else 0.0 for each in placed]
+    by_images = float(delong_variance(on[None], off[None], together)[0])
+    interactions = [interaction(*each, together) if len(each[0]) > 1 else 0.0 for each in placed]
     return _Part(fewest, areas, by_images, interactions)

@@ -12,6 +12,9 @@ of the areas over seeds, and V_interaction DeLong's variance of the placements' 
 arm's mean over seeds: the part of s^2 that V_images holds already. (Obuchowski and Rockette 1995,
 as Gallas et al. 2009 write it for readers; here seeds are the readers.) Degrees of freedom are
 Satterthwaite's. `tests/benchmarks/contrasts.py` shows size, coverage and power.
+
+Images of one lesion or patient are no independent ones: `groups` says which belong together (see
+`grouped`), and the degrees of freedom of the images are those of the groups.
 """
 
 import math
@@ -23,6 +26,7 @@ import numpy.typing as npt
 import scipy.special
 
 from ablations.statistics.areas import Floats, auc_confidence_interval, checked, placements
+from ablations.statistics.grouped import Members, delong_variance, fewest_units, members
 from ablations.statistics.variance import SeedPart, Variance, t_quantile, t_tail, total_variance
 
 _ROUNDING = 1e-14  # one pair of images ranked otherwise gives 1 / (their number), far more
@@ -44,6 +48,8 @@ def contrast(
     scores: Sequence[npt.ArrayLike],
     weights: Sequence[float],
     level: float = 0.95,
+    *,
+    groups: npt.ArrayLike | None = None,
 ) -> Estimate:
     """A weighted sum of arms' mean areas on the same images, with interval and two-sided test.
 
@@ -61,11 +67,12 @@ def contrast(
         scores: (seeds, n) for each arm, or (n,) for one seed; numbers of seeds may differ.
         weights: a number for each arm; arms of weight 0 play no part.
         level: of confidence, between 0 and 1.
+        groups: (n,), equal for images of one lesion or patient; None where all are independent.
 
     Returns:
         value, error, low, high, p_value, df. All nan when a class is missing; all but the value nan
-        when one has a single image. Where every image says the same (error 0) no test is possible:
-        p is nan, or 1 for a value of 0.
+        when one has a single image or group. Where every image says the same (error 0) no test is
+        possible: p is nan, or 1 for a value of 0.
 
     Raises:
         ValueError: lengths differ, a label is neither 0 nor 1, a score is nan, or a bad level.
@@ -84,11 +91,17 @@ def contrast(
     positive, _ = checked(labels, *(row for rows in arms for row in rows))
     if positive.all() or not positive.any():
         return Estimate(*[math.nan] * 5)
-    return _weighted([seed_placements(positive, rows) for rows in arms], used, level)
+    placed = [seed_placements(positive, rows) for rows in arms]
+    return _weighted(placed, used, level, positive, groups)
 
 
 def difference_of_models(
-    labels: npt.ArrayLike, scores_a: npt.ArrayLike, scores_b: npt.ArrayLike, level: float = 0.95
+    labels: npt.ArrayLike,
+    scores_a: npt.ArrayLike,
+    scores_b: npt.ArrayLike,
+    level: float = 0.95,
+    *,
+    groups: npt.ArrayLike | None = None,
 ) -> Estimate:
     """Mean area of models minus that of the same models used otherwise, seed by seed.
 
@@ -96,11 +109,12 @@ def difference_of_models(
         labels: (n,) of 0 and 1.
         scores_a, scores_b: (seeds, n) each; row i of both is of the same model, so that what a seed
             does to both cancels.
+        groups: see `contrast`.
 
     Returns:
         See `contrast`.
     """
-    return _of_changes(labels, [(scores_a, scores_b)], [1.0], level)
+    return _of_changes(labels, [(scores_a, scores_b)], [1.0], level, groups)
 
 
 def difference_of_changes(
@@ -108,6 +122,8 @@ def difference_of_changes(
     pair_a: tuple[npt.ArrayLike, npt.ArrayLike],
     pair_b: tuple[npt.ArrayLike, npt.ArrayLike],
     level: float = 0.95,
+    *,
+    groups: npt.ArrayLike | None = None,
 ) -> Estimate:
     """How much more the models of arm a gain by being used otherwise than those of arm b.
 
@@ -115,14 +131,21 @@ def difference_of_changes(
         labels: (n,) of 0 and 1.
         pair_a, pair_b: (seeds, n) scores of each arm's models, and of the same models used
             otherwise: see `difference_of_models`. Numbers of seeds of the arms may differ.
+        groups: see `contrast`.
 
     Returns:
         Of the difference of both `difference_of_models`: see `contrast`.
     """
-    return _of_changes(labels, [pair_a, pair_b], [1.0, -1.0], level)
+    return _of_changes(labels, [pair_a, pair_b], [1.0, -1.0], level, groups)
 
 
-def mean_auc(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.95) -> Estimate:
+def mean_auc(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    level: float = 0.95,
+    groups: npt.ArrayLike | None = None,
+) -> Estimate:
     """Mean area over the seeds of an arm: a contrast of one arm, with an interval inside [0, 1].
 
     The interval is symmetric on the logit scale. With one seed it is `auc_confidence_interval`.
@@ -130,13 +153,14 @@ def mean_auc(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.9
     Args:
         labels: (n,) of 0 and 1.
         scores: (seeds, n).
+        groups: see `contrast`.
     """
     rows = np.atleast_2d(np.asarray(scores, dtype=float))
-    mean = contrast(labels, [rows], [1.0], level)
+    mean = contrast(labels, [rows], [1.0], level, groups=groups)
     if math.isnan(mean.error):
         return mean._replace(p_value=math.nan)
     if mean.error == 0 or not 0 < mean.value < 1:
-        _, low, high = auc_confidence_interval(labels, rows[0], level)
+        _, low, high = auc_confidence_interval(labels, rows[0], level, groups=groups)
     else:
         slope = mean.value * (1 - mean.value)
         half = t_quantile((1 + level) / 2, mean.df) * mean.error / slope
@@ -146,10 +170,15 @@ def mean_auc(labels: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.9
 
 
 def auc_difference(
-    labels: npt.ArrayLike, scores_a: npt.ArrayLike, scores_b: npt.ArrayLike, *, level: float = 0.95
+    labels: npt.ArrayLike,
+    scores_a: npt.ArrayLike,
+    scores_b: npt.ArrayLike,
+    *,
+    level: float = 0.95,
+    groups: npt.ArrayLike | None = None,
 ) -> Estimate:
     """Mean area of arm a minus that of arm b: `contrast` with weights 1 and -1."""
-    return contrast(labels, [scores_a, scores_b], [1.0, -1.0], level)
+    return contrast(labels, [scores_a, scores_b], [1.0, -1.0], level, groups=groups)
 
 
 def detectable_difference(
@@ -190,6 +219,7 @@ def _of_changes(
     pairs: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
     weights: Sequence[float],
     level: float,
+    groups: npt.ArrayLike | None,
 ) -> Estimate:
     """A weighted sum over arms of what their models gain by being used otherwise."""
     arms = [
@@ -202,7 +232,7 @@ def _of_changes(
     for pair in arms:
         (on_a, off_a), (on_b, off_b) = (seed_placements(positive, rows) for rows in pair)
         placed.append((on_a - on_b, off_a - off_b))
-    return _weighted(placed, weights, level)
+    return _weighted(placed, weights, level, positive, groups)
 
 
 def seed_placements(positive: npt.NDArray[np.bool_], rows: Floats) -> tuple[Floats, Floats]:
@@ -212,13 +242,18 @@ def seed_placements(positive: npt.NDArray[np.bool_], rows: Floats) -> tuple[Floa
 
 
 def _weighted(
-    placed: Sequence[tuple[Floats, Floats]], weights: Sequence[float], level: float
+    placed: Sequence[tuple[Floats, Floats]],
+    weights: Sequence[float],
+    level: float,
+    positive: npt.NDArray[np.bool_],
+    groups: npt.ArrayLike | None,
 ) -> Estimate:
     """The estimate of a weighted sum over arms, from each arm's placements."""
+    together = members(positive, groups)
     value = math.fsum(w * float(on.mean()) for w, (on, _) in zip(weights, placed, strict=True))
     on = sum(w * p.mean(axis=0) for w, (p, _) in zip(weights, placed, strict=True))
     off = sum(w * n.mean(axis=0) for w, (_, n) in zip(weights, placed, strict=True))
-    fewest = min(on.size, off.size)
+    fewest = fewest_units(positive, together)
     if fewest == 1:
         return Estimate(value, *[math.nan] * 4)
     arms = []
@@ -227,15 +262,15 @@ def _weighted(
         if seeds == 1:
             continue
         of_areas = float(positives.mean(axis=1).var(ddof=1))
-        arms.append(SeedPart(weight, seeds, of_areas, interaction(positives, negatives)))
-    by_images = float(delong_variance(on[None], off[None])[0])
+        arms.append(SeedPart(weight, seeds, of_areas, interaction(positives, negatives, together)))
+    by_images = float(delong_variance(on[None], off[None], together)[0])
     return estimate(value, total_variance(by_images, fewest - 1, arms), level)
 
 
-def interaction(positives: Floats, negatives: Floats) -> float:
+def interaction(positives: Floats, negatives: Floats, groups: Members | None = None) -> float:
     """V_interaction of an arm, from the placements of its seeds: (seeds, P) and (seeds, N)."""
     deviations = positives - positives.mean(axis=0), negatives - negatives.mean(axis=0)
-    return float(delong_variance(*deviations).sum()) / (len(positives) - 1)
+    return float(delong_variance(*deviations, groups).sum()) / (len(positives) - 1)
 
 
 def estimate(value: float, variance: Variance, level: float = 0.95) -> Estimate:
@@ -246,9 +281,3 @@ def estimate(value: float, variance: Variance, level: float = 0.95) -> Estimate:
     p_value = 2 * t_tail(abs(value) / error, variance.df)
     half = t_quantile((1 + level) / 2, variance.df) * error
     return Estimate(value, error, value - half, value + half, p_value, variance.df)
-
-
-def delong_variance(positives: Floats, negatives: Floats) -> Floats:
-    """DeLong's variance of areas from placements: (k, P) and (k, N) -> (k,)."""
-    by_positives = positives.var(axis=1, ddof=1) / positives.shape[1]
-    return np.asarray(by_positives + negatives.var(axis=1, ddof=1) / negatives.shape[1])

@@ -1,9 +1,10 @@
 """Figures of classifiers on images drawn again: intervals for what has no formula of its own.
 
 Images are drawn with replacement within each class (a stratified bootstrap), the same for every
-model, so that differences are paired. The first draw is the sample itself, with the figures as they
-are. How they vary over draws is the images' part of the variance; the seeds' part is added as for
-areas (see `variance`).
+model, so that differences are paired. Where images belong together (of one lesion or patient),
+whole groups are drawn, within those of positives, of negatives, and of both. The first draw is the
+sample itself, with the figures as they are. How they vary over draws is the images' part of the
+variance; the seeds' part is added as for areas (see `variance`).
 """
 
 import math
@@ -18,6 +19,7 @@ from ablations.statistics.areas import Floats, checked
 from ablations.statistics.calibration import BINS, calibration, logistic_fit, score_logits
 from ablations.statistics.contrasts import Estimate, estimate
 from ablations.statistics.decisions import worth_of_referring
+from ablations.statistics.grouped import fewest_units, members, numbered
 from ablations.statistics.variance import SeedPart, t_quantile, total_variance
 
 DRAWS = 1000
@@ -31,17 +33,31 @@ class DrawnImages:
     Args:
         labels: (n,) of 0 and 1.
         draws: beside the sample itself.
+        groups: (n,), equal for images of one lesion or patient; None where all are independent.
     """
 
-    def __init__(self, labels: npt.ArrayLike, draws: int = DRAWS, seed: int = 0) -> None:
+    def __init__(
+        self,
+        labels: npt.ArrayLike,
+        draws: int = DRAWS,
+        seed: int = 0,
+        groups: npt.ArrayLike | None = None,
+    ) -> None:
         self.positive, _ = checked(labels)
+        self._members = members(self.positive, groups)
+        units = numbered(groups, len(self.positive))  # (n,)
+        ill, well = self.positive, ~self.positive  # of units
+        if units is not None:
+            ill, well = (np.bincount(units, each) > 0 for each in (ill, well))
         rng = np.random.default_rng(seed)
-        counts = np.ones((draws + 1, len(self.positive)), dtype=np.float32)
-        for rows in (np.flatnonzero(self.positive), np.flatnonzero(~self.positive)):
+        counts = np.ones((draws + 1, len(ill)), dtype=np.float32)
+        for kind in (ill & ~well, well & ~ill, ill & well):
+            rows = np.flatnonzero(kind)
             if rows.size:
                 drawn = rng.multinomial(rows.size, np.full(rows.size, 1 / rows.size), draws)
                 counts[1:, rows] = drawn
-        self.counts = counts  # how often each image was drawn: (draws + 1, n)
+        # How often each image was drawn: (draws + 1, n)
+        self.counts = counts if units is None else counts[:, units]
 
     @property
     def both_classes(self) -> bool:
@@ -49,8 +65,13 @@ class DrawnImages:
 
     @cached_property
     def image_df(self) -> int:
-        """Degrees of freedom of the images: those of the rarer class."""
-        return int(min(self.positive.sum(), (~self.positive).sum())) - 1
+        """Degrees of freedom of the images: those of the rarer class, or of its groups."""
+        return fewest_units(self.positive, self._members) - 1
+
+    @cached_property
+    def totals(self) -> Floats:
+        """Images in each draw, as many as there are unless groups are drawn: (draws + 1,)."""
+        return np.asarray(self.counts.sum(axis=1, dtype=np.float64))
 
     def share(self, of: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Floats:
         """Share of some images among others, in each draw: (draws + 1,)."""
@@ -138,12 +159,12 @@ class DrawnModel:
     def brier(self) -> Floats:
         """Mean squared difference of probability and outcome (Brier 1950)."""
         squares = (self.scores - self.images.positive) ** 2
-        return np.asarray(self.images.counts @ squares / len(squares), dtype=float)
+        return np.asarray(self.images.counts @ squares / self.images.totals, dtype=float)
 
     def net_benefit(self, threshold: float) -> Floats:
         """Melanomas found less false alarms at the threshold's odds, per image (Vickers 2006)."""
         worth = worth_of_referring(self.images.positive, self.scores, threshold)
-        return np.asarray(self.images.counts @ worth / len(worth), dtype=float)
+        return np.asarray(self.images.counts @ worth / self.images.totals, dtype=float)
 
     def calibrated(self) -> dict[str, Floats]:
         """Intercept and slope by their influence functions, the expected error by its bins."""
@@ -163,7 +184,7 @@ class DrawnModel:
             drawn["slope"] += (counts - 1) @ _influence(both, slope * logits + offset, outcome)
         bins = np.array_split(np.argsort(self.scores, kind="stable"), min(BINS, n))
         gaps = [np.abs(counts[:, rows] @ (self.scores - outcome)[rows]) for rows in bins]
-        drawn["ece"] = np.sum(gaps, axis=0) / n
+        drawn["ece"] = np.sum(gaps, axis=0) / self.images.totals
         return drawn
 
 

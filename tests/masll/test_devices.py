@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from masll.common.errors import InputError
-from masll.devices import check_cuda, find_device, find_gpu
+from masll.devices import check_cuda, find_device, find_devices, find_gpu
 
 
 class Card:
@@ -83,3 +83,12 @@ def test_a_machine_without_gpus_is_no_error_and_trains_on_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     check_cuda()
     assert find_device() == torch.device("cpu")
+    with pytest.raises(InputError, match="device 'all' means every GPU, and there is none; use"):
+        find_devices("all")
+
+
+def test_several_devices_are_named_with_commas():
+    assert find_devices("cpu") == [torch.device("cpu")]
+    assert find_devices("cpu,cpu") == [torch.device("cpu")] * 2
+    with pytest.raises(InputError, match="no device 'tpu' here"):
+        find_devices("cpu,tpu")

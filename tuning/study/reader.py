@@ -59,6 +59,7 @@ def read_rows(
     stage: Stage | None = None,
     check: Callable[[str, pa.Table], None] = lambda *_: None,
     folded: Folded = NOTHING,
+    unknown: Collection[str] = (),
 ) -> pa.Table:
     """The rows of some files of a folder, each file checked by itself.
 
@@ -69,6 +70,7 @@ def read_rows(
         check: called with the name of a trial and its rows; raises `ValueError` with a reason. Not
             for what is folded.
         folded: rows that need not be read again.
+        unknown: columns that may be null, too, beside those that `row` says.
 
     Raises:
         InputError: a file that cannot be read, is another trial's, lacks a column, or has one of
@@ -78,7 +80,7 @@ def read_rows(
     def read(name: str) -> pa.Table | None:
         path = folder / name
         try:
-            rows = _read_file(files[name], row, stage)
+            rows = _read_file(files[name], row, stage, unknown)
             if rows is not None:
                 for other in set(rows["trial_id"].to_pylist()) - {path.stem}:
                     raise ValueError(f"the trial_id in it is '{other}'")
@@ -109,7 +111,9 @@ def read_rows(
     return rows if stage is None else rows.filter(pc.field("stage") == stage)
 
 
-def _read_file(source: ParquetSource, row: RowType, stage: Stage | None) -> pa.Table | None:
+def _read_file(
+    source: ParquetSource, row: RowType, stage: Stage | None, unknown: Collection[str]
+) -> pa.Table | None:
     """The rows of one file; None if it has none of the stage."""
     with source.open() as stream, pq.ParquetFile(stream) as file:
         schema = file.schema_arrow
@@ -118,7 +122,7 @@ def _read_file(source: ParquetSource, row: RowType, stage: Stage | None) -> pa.T
         if stage is not None and not _may_hold(file, schema.names.index("stage"), stage):
             return None
         rows = file.read(use_threads=False)
-    check_nulls(row, rows)
+    check_nulls(row, rows.drop_columns(list(unknown)))
     return rows
 
 

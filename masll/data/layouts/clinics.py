@@ -6,6 +6,9 @@ and github.com/jeremykawahara/derm7pt (Derm7pt); Giotis et al., Expert Systems w
 (2015) and cs.rug.nl/~imaging/databases/melanoma_naevi (MED-NODE).
 """
 
+import csv
+import io
+
 from masll.data.labelling import MELANOMA, Classes
 from masll.data.layouts.isic import DIAGNOSES
 from masll.data.layouts.layout import Layout, Part, Pattern, patterns
@@ -23,7 +26,9 @@ def plain_ph2(text: str) -> str:
     """
     rows = (line.strip() for line in text.splitlines())
     cells = (row.replace("||", "|").strip("|").split("|") for row in rows if row.startswith("||"))
-    return "\n".join(",".join(cell.strip() for cell in row) for row in cells)
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([cell.strip() for cell in row] for row in cells)  # quotes commas
+    return table.getvalue()
 
 
 HAM10000 = Layout(
@@ -119,6 +124,7 @@ DERM7PT = Layout(
         "seven_point_score": ("seven_point_score",),
     },
     others=("clinic",),
+    all_columns=True,
 )
 
 MED_NODE = Layout(

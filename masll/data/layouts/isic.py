@@ -210,4 +210,5 @@ ARCHIVE = Layout(
         "image_type": ("dermoscopic_type", "image_type"),
         "attribution": ("attribution",),
     },
+    all_columns=True,
 )

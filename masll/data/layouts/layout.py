@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from masll.data.csv_source import COLUMNS
 from masll.data.known import is_known
 from masll.data.labelling import Classes
 
@@ -132,11 +133,20 @@ class Layout:
     groups: tuple[str, ...] = ()
     metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     others: tuple[str, ...] = ()  # columns that name further images of a case, which are not read
+    all_columns: bool = False  # whether a column that says nothing of these is metadata, too
     plain: Callable[[str], str] = str  # makes CSV of the text of a table
 
     def named(self, path: str) -> bool:
         """Whether a path in the folder is one of a file that is read."""
         return any(part.named(path) for part in self.parts)
+
+    @functools.cached_property
+    def declared(self) -> frozenset[str]:
+        """Columns that are read as something, and names that mean something in all sets."""
+        label = self.label.columns if isinstance(self.label, OneHot) else self.label
+        named = (column for columns in self.metadata.values() for column in columns)
+        shared = ("diagnosis", *self.metadata, *COLUMNS)
+        return frozenset((*self.ids, *label, *self.groups, *self.others, *named, *shared))
 
     @property
     def looked_for(self) -> str:
@@ -151,8 +161,25 @@ def first_of(row: Mapping[str, str], columns: Sequence[str]) -> str:
 
 
 def known_values(row: Mapping[str, str], layout: Layout) -> Iterator[tuple[str, str]]:
-    """Metadata of an image that somebody knows, by the names that all sets share."""
+    """Metadata of an image that somebody knows, by the names that all sets share.
+
+    Where a layout takes all columns, the others follow, unless they are called as one of these.
+    """
     for name, columns in layout.metadata.items():
         value = first_of(row, columns)
         if is_known(value):
             yield name, value
+    for column, value in row.items() if layout.all_columns else ():
+        name = plain_name(column)
+        if name and layout.declared.isdisjoint((column, name)) and is_known(value):
+            yield name, value
+
+
+@functools.lru_cache(maxsize=1024)  # of as many cells as a table has
+def plain_name(column: str) -> str:
+    """The name of a column as metadata have theirs.
+
+    >>> plain_name("Blue-whitish veil"), plain_name("mel_thick_mm")
+    ('blue_whitish_veil', 'mel_thick_mm')
+    """
+    return re.sub(r"\W+", "_", column).strip("_").lower()

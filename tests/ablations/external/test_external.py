@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
@@ -84,11 +85,19 @@ def test_a_planted_duplicate_is_named_and_left_out_by_file_and_by_what_it_shows(
     assert "2 show what training or validation images show, and are left out" in " ".join(
         capsys.readouterr().out.split()
     )
-    shown = pd.read_csv(study / "external" / "planted" / "report" / "shown_images.csv")
+    listed = study / "external" / "planted" / "report" / "shown_images.csv"
+    shown = pd.read_csv(listed)
     assert shown["shows"].tolist() == [Path(str(row["image"])).stem for row in seen]
     assert shown["image_id"].tolist() == ["same.jpg", "turned.png"]
     assert shown["identical"].tolist() == [True, False]
     assert not set(shown["image_id"]) & set(predictions(study, "planted")["image_id"])
+
+    unlabelled = write_csv(isic_folder, "blank", [{"image": path.name} for path in (same, turned)])
+    assert main([str(study), "--data", str(unlabelled), "--duplicates", "keep"]) == 0
+    out = capsys.readouterr().out
+    assert "no labels, so no tables" in out and "and are kept all the same" in " ".join(out.split())
+    again = study / "external" / "blank" / "report" / "shown_images.csv"
+    assert f"shown   {again}" in out and pd.read_csv(again)["shows"].equals(shown["shows"])
 
     with pytest.raises(InputError, match="with other --duplicates; give another --name"):
         main([*command, "--duplicates", "keep"])
@@ -140,6 +149,64 @@ def test_images_without_labels_get_predictions_and_no_tables(study, isic_folder,
     assert len(rows) == COUNTS[TEST] * len(ARMS) * len(SEEDS)
     assert rows["label"].isna().all() and rows["score"].between(0, 1).all()
     assert not (study / "external" / folder.name / "report").exists()
+
+
+def test_images_without_a_label_among_others_are_predicted_and_not_judged(
+    study, isic_folder, capsys
+):
+    rows = rows_of(isic_folder, TEST)  # every fourth a melanoma
+    unlabelled, others = rows[:2], rows[2:]
+    partly = [*({**row, "label": ""} for row in unlabelled), *others]
+    corrupt = ["--corrupt", "blur", "--severities", "1"]
+
+    def evaluate(name: str, rows: list[dict[str, object]]) -> Path:
+        table = write_csv(isic_folder, name, rows)
+        assert main([str(study), "--data", str(table), *UNCHECKED, "md", *corrupt]) == 0
+        return study / "external" / name / "report"
+
+    report = evaluate("partly", partly)
+    said = "12 images, 2 melanoma. 2 without a label: predicted, not judged."
+    assert said in capsys.readouterr().out
+    assert said in (report / "external.md").read_text()
+    found = predictions(study, "partly")
+    assert len(found) == len(rows) * len(ARMS) * len(SEEDS)
+    assert set(found.loc[found["label"].isna(), "image_id"]) == {r["image"] for r in unlabelled}
+    counted = pd.read_csv(report / "images.csv").iloc[0].to_dict()
+    assert counted["judged"] == len(others) and counted["without_label"] == len(unlabelled)
+
+    alone = evaluate("others", others)
+    assert evaluate("partly", partly) == report  # what is there is read again
+    for name in ("ablation", "reliability", "localization", "robustness"):
+        both = [pd.read_csv(each / f"{name}.csv") for each in (report, alone)]
+        assert_frame_equal(*both, check_exact=False, rtol=0, atol=1e-9, obj=name)
+
+    path = next((study / "external" / "partly" / "predictions").iterdir())
+    table = pq.read_table(path)
+    nulls = pa.nulls(table.num_rows, pa.int64())
+    pq.write_table(table.set_column(table.column_names.index("label"), "label", nulls), path)
+    with pytest.raises(InputError, match=r"'label' is null where images.parquet has a label; rem"):
+        evaluate("partly", partly)
+
+
+def test_images_of_one_lesion_stay_together_and_the_report_says_so(study, isic_folder, capsys):
+    rows = rows_of(isic_folder, TEST)
+    pairs = [{**row, "group": f"lesion-{number // 2}"} for number, row in enumerate(rows[:-2])]
+    grouped = [*pairs, *({**row, "group": ""} for row in rows[-2:])]
+    reports = []
+    for name, listed in (("grouped", grouped), ("apart", rows)):
+        table = write_csv(isic_folder, name, listed)
+        assert main([str(study), "--data", str(table), *UNCHECKED]) == 0
+        reports.append(study / "external" / name / "report")
+        said = " ".join(capsys.readouterr().out.split())
+        units = len(rows) // 2 + 1 if name == "grouped" else len(rows)
+        assert (f"are of {units} lesions or patients" in said) == (name == "grouped")
+        assert pd.read_csv(reports[-1] / "images.csv")["groups"].tolist() == [units]
+    found, plain = (pd.read_csv(report / "ablation.csv") for report in reports)
+    assert_frame_equal(found[["auc_mean", "acc"]], plain[["auc_mean", "acc"]])
+    assert (found["auc_low"] != plain["auc_low"]).all()
+    assert (found["acc_low"] != plain["acc_low"]).all()
+    found, plain = (pd.read_csv(report / "reliability.csv") for report in reports)
+    assert found["mcnemar_p"].isna().all() and plain["mcnemar_p"].notna().any()
 
 
 def test_labels_mean_what_they_mean_in_the_study(study, isic_folder):
@@ -237,6 +304,27 @@ def test_a_model_trained_again_is_evaluated_again_and_no_other(study, isic_folde
         index="image_id", columns="seed", values="score"
     )
     assert (of_arm[SEEDS[0]] == of_arm[SEEDS[1]]).all()
+
+
+@pytest.mark.slow  # each process imports PyTorch
+def test_models_dealt_over_devices_have_the_rows_that_one_device_gives(study, isic_folder):
+    table = write_csv(isic_folder, "clinic", rows_of(isic_folder, TEST))
+    command = [str(study), "--data", str(table), *UNCHECKED, "--corrupt", "blur"]
+    command += ["--severities", "1", "--device"]
+    assert main([*command, "cpu"]) == 0
+    assert main([*command, "cpu,cpu", "--name", "dealt"]) == 0
+    files = [
+        {path.relative_to(folder): path for path in folder.rglob("*/*.parquet")}
+        for folder in (study / "external" / name for name in ("clinic", "dealt"))
+    ]
+    assert files[0].keys() == files[1].keys() and len(files[0]) == 2 * len(ARMS) * len(SEEDS)
+    for name, path in files[0].items():
+        assert pq.read_table(path).equals(pq.read_table(files[1][name]), check_metadata=True), name
+
+    weights = study / "models" / str(ARMS[1]) / f"seed-{SEEDS[0]}" / "model.safetensors"
+    weights.write_bytes(b"no weights")
+    with pytest.raises(InputError, match=r"holds no readable model: model\.safetensors"):
+        main([*command, "cpu,cpu", "--name", "dealt"])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Change between sets, change under a corruption, recalibration and localization, by themselves."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,10 @@ from pandas.testing import assert_frame_equal
 from sklearn.metrics import roc_auc_score
 
 from ablations.external.corrupted import Condition
+from ablations.external.evaluation import image_rows
+from ablations.external.images import ExternalSet
+from ablations.external.listing import summary
+from ablations.external.overlap import Shown
 from ablations.external.recalibration import recalibration
 from ablations.external.robustness import robustness
 from ablations.external.tables import localization, mean_over_images
@@ -21,6 +26,7 @@ from ablations.statistics import (
     difference_of_changes,
     difference_of_models,
 )
+from masll.data.types import Record
 
 SEEDS = 4
 
@@ -134,6 +140,23 @@ def test_the_mean_over_images_has_the_interval_of_a_t_test_for_one_seed():
     found = mean_over_images(values)
     expected = scipy.stats.ttest_1samp(values[0], 0).confidence_interval()
     assert (found.low, found.high) == pytest.approx(tuple(expected), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [
+        (1, "1 show .*, and are left out: 0.jpg (as seen-0)."),
+        (5, "5 show .*, and are left out: 0.jpg (as seen-0), .*, 4.jpg (as seen-4)."),
+        (7, "7 show .*, and are left out: 0.jpg (as seen-0), .*, 4.jpg (as seen-4), and 2 more."),
+    ],
+)
+def test_of_images_that_models_have_seen_five_are_named_and_the_others_counted(count, named):
+    records = [Record(f"{number}.jpg", number % 2, "test") for number in range(9)]
+    images = ExternalSet("clinic", records, lambda *_: pytest.fail("only the table is asked for"))
+    shown = {f"{number}.jpg": Shown(f"seen-{number}", True, 1.0) for number in range(count)}
+    said = summary("clinic", image_rows(images, shown))
+    expected = re.escape(named).replace(re.escape(".*"), ".*")
+    assert re.search(expected + "$", said), said
 
 
 def test_boxes_are_measured_against_lesions(build):

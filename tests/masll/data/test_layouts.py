@@ -170,6 +170,29 @@ def test_metadata_has_one_name_in_all_sets(folders, name, place, metadata):
     assert find_source(str(folders[name])).records[place].metadata == metadata
 
 
+def test_columns_without_a_meaning_of_their_own_are_metadata_too(folders, tmp_path):
+    derm = find_source(str(folders["derm7pt"])).records[0]
+    assert derm.metadata == {
+        **{"diagnosis": "basal cell carcinoma", "sex": "male", "site": "back", "case_num": "1"},
+        **{"elevation": "flat", "difficulty": "low", "seven_point_score": "0"},
+    }
+    of_archive = find_source(str(folders["isic-archive"])).records[0].metadata
+    assert of_archive["copyright_license"] == "CC-0"
+    assert not {"isic_id", "diagnosis_1", "lesion_id", "patient_id"} & of_archive.keys()
+
+    table = {
+        **{"isic_id": "ISIC_1", "diagnosis_1": "Benign", "patient_id": "IP_1", "lesion_id": "IL_1"},
+        **{"Mel-thick (mm)": "0.4", "family_hx_mm": "unknown"},
+        **{"Age": "old", "age_approx": "60", "label": "1", "Split": "train"},
+    }
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([table.keys(), table.values()])
+    Image.new("RGB", (8, 8)).save(tmp_path / "ISIC_1.jpg")
+    (record,) = FolderSource(tmp_path, ARCHIVE).records
+    assert record.metadata == {"diagnosis": "benign", "age": "60", "mel_thick_mm": "0.4"}
+    assert (record.label, record.group) == (0, "IP_1")
+
+
 def test_what_nobody_knows_is_no_metadata(folders):
     first = find_source(str(folders["isic2017"])).records[0]
     assert first.metadata == {"diagnosis": "melanoma", "sex": "female"}  # its age: unknown
@@ -323,6 +346,16 @@ def test_a_data_set_of_one_part_is_read(folders, tmp_path):
     (tmp_path / "2019" / "ISIC_2019_Training_GroundTruth.csv").unlink()
     source = find_source(str(tmp_path / "2019"))
     assert {record.split for record in source.records} == {"test"} == source.official.keys()
+
+
+def test_a_histology_of_ph2_may_have_commas_and_quotes(folders, tmp_path):
+    folder = shutil.copytree(folders["ph2"], tmp_path / "PH2")
+    edit(folder / "PH2_dataset.txt", "|| Melanoma ||", '|| Melanoma, "in situ", 0 ||')
+    before, after = (find_source(str(each)).records for each in (folders["ph2"], folder))
+    (place,) = (row for row, each in enumerate(before) if each.label)
+    metadata = {**before[place].metadata, "histology": 'Melanoma, "in situ", 0'}
+    assert after[place] == before[place]._replace(metadata=metadata)
+    assert after[:place] == before[:place]
 
 
 def test_masks_are_taken_along(folders):
