@@ -5,6 +5,7 @@ and the time of change that it had when it was folded. What cannot be read is pa
 folded anew by the search; the whole folder may be removed at any time.
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,6 @@ import pyarrow.parquet as pq
 
 from masll.common.storage import AnyPath, Stored
 from tuning.study.checking import RowType, check_columns, check_nulls
-
-_FORM = 1  # of the list of files that a folded file carries
-_KEY = b"folded"
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,11 @@ def read_folded(path: AnyPath, row: RowType, stage: str | None = None) -> Folded
         stage: the rows of which stage were folded; None for all.
     """
     try:
-        content = pa.BufferReader(path.read_bytes())
-        with pq.ParquetFile(content, page_checksum_verification=True) as file:
-            known = json.loads(file.schema_arrow.metadata[_KEY])
-            if (known["form"], known["stage"]) != (_FORM, stage):
-                return NOTHING
-            rows = file.read(use_threads=False)
+        content = path.read_bytes()
+        known = json.loads(_list_of(path).read_bytes())
+        if known["sha256"] != hashlib.sha256(content).hexdigest() or known["stage"] != stage:
+            return NOTHING
+        rows = pq.read_table(pa.BufferReader(content), use_threads=False)
         check_columns(row, 1, dict(zip(rows.column_names, rows.schema.types, strict=True)))
         check_nulls(row, rows)
         files = {name: Stored(name, size, mtime) for name, size, mtime in known["files"]}
@@ -105,8 +102,14 @@ def write_folded(
     Raises:
         OSError: it cannot be written.
     """
-    known = json.dumps({"form": _FORM, "stage": stage, "files": list(files)})
     content = pa.BufferOutputStream()
-    with_list = rows.replace_schema_metadata({_KEY: known})
-    pq.write_table(with_list, content, write_page_checksum=True)
-    path.write_whole(content.getvalue().to_pybytes(), many_writers=True)
+    pq.write_table(rows, content)
+    whole = content.getvalue().to_pybytes()
+    known = {"sha256": hashlib.sha256(whole).hexdigest(), "stage": stage, "files": list(files)}
+    path.write_whole(whole, many_writers=True)
+    _list_of(path).write_whole(json.dumps(known), many_writers=True)
+
+
+def _list_of(path: AnyPath) -> AnyPath:
+    """Where it is written of which files the rows are, and what the file of rows must be."""
+    return path.parent / f"{path.stem}.json"
