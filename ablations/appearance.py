@@ -5,10 +5,13 @@ An arm of a variant that this version does not know has a look of its own, too, 
 
 import zlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ablations.rows import backbone_of, name_of
 from masll.variants import Line, known_variants
@@ -71,3 +74,46 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def rows_of_panels(
+    arms: Iterable[str], columns: int, height: float = 2.6, **shared: Any
+) -> tuple[Figure, dict[str, list[Axes]]]:
+    """A figure with a row of panels for each backbone, whose name stands over it.
+
+    Args:
+        columns: panels in a row.
+        height: of a row in inches.
+        shared: of `Figure.subplots`.
+    """
+    backbones = list(dict.fromkeys(map(backbone_of, arms)))
+    figure = new_figure(8, 0.8 + height * len(backbones))
+    panels = figure.subplots(len(backbones), columns, squeeze=False, **shared)
+    for backbone, row in zip(backbones, panels, strict=True):
+        row[0].set_title(backbone, loc="left", fontweight="bold")
+    return figure, {name: list(row) for name, row in zip(backbones, panels, strict=True)}
+
+
+def legend_below(figure: Figure, title: str | None = None) -> None:
+    """One legend for all panels, outside the axes, with each name once."""
+    named: dict[str, Artist] = {}
+    for axes in figure.axes:
+        handles, names = axes.get_legend_handles_labels()
+        named |= {
+            name: each for name, each in zip(names, handles, strict=True) if name not in named
+        }
+    figure.legend(
+        list(named.values()), list(named), loc="outside lower center", ncols=4, title=title
+    )
+
+
+def several(counts: Iterable[int], thing: str) -> str:
+    """`3 seeds`, or `1 to 3 seeds` where arms differ."""
+    fewest, most = min(counts := list(counts)), max(counts)
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"{number} {thing}{'s' * (most > 1)}"
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks of the abscissa at whole numbers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -87,8 +87,12 @@ def test_the_forest_shows_the_differences_of_the_table(build):
     [
         ([PLAIN], None, {"boxes", "differences"}),
         ([PLAIN, GATED], {"score": 0.5}, set()),
-        ([PLAIN, GATED], {"label": 1}, {"roc", "differences", "decision"}),
-        ([GATED], {"score": float("nan")}, {"roc", "calibration", "differences", "decision"}),
+        ([PLAIN, GATED], {"label": 1}, {"roc", "differences", "decision", "cost"}),
+        (
+            [GATED],
+            {"score": float("nan")},
+            {"roc", "calibration", "differences", "decision", "cost"},
+        ),
     ],
     ids=["no localizer", "constant scores", "one class", "no scores"],
 )

@@ -38,7 +38,10 @@ TABLES = sorted(
     ]
 )
 PAGE = ["summary.html", "summary.ipynb"]
-DRAWN = ("boxes", "budget", "calibration", "decision", "differences", "roc", "search")
+DRAWN = (
+    *("boxes", "budget", "calibration", "cost", "decision", "differences", "learning", "roc"),
+    "search",
+)
 PICTURES = (*DRAWN, "verdict")  # which has no place on the page: it says what the page opens with
 
 
