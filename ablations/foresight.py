@@ -13,7 +13,6 @@ from scipy.stats import norm, spearmanr
 
 from ablations.formats import Cells, interval, number
 from ablations.rows import Study
-from tuning.study.trial import Stage
 
 FEWEST = 5  # pairs, for a rank correlation with an interval
 COLUMNS = ("over", "n", "val_auc", "test_auc", "optimism", "rho", "rho_low", "rho_high")
@@ -29,12 +28,14 @@ def foresight(study: Study) -> pd.DataFrame:
         %) as if the pairs were independent, see `rank_correlation`. No row with fewer than FEWEST
         pairs.
     """
-    ended = study.stage(Stage.CONFIRM)
-    pairs = ended[["arm", "val_auc", "test_auc"]].dropna()
+    if "val_auc" not in study.trials:  # as a foreign study may have it
+        return pd.DataFrame(columns=list(COLUMNS))
+    pairs = study.confirmed[["arm", "val_auc", "test_auc"]].dropna()
     by_arm = pairs.groupby("arm", sort=False)
     several = by_arm["val_auc"].transform("size") > 1
     figures = ["val_auc", "test_auc"]
     centred = pairs.loc[several, figures] - by_arm[figures].transform("mean")[several]
+    centred = centred.round(12)  # ties stay ties
     over = {"models": pairs[figures], "arms": by_arm[figures].mean(), "seeds of an arm": centred}
     rows: list[dict[str, Any]] = []
     for name, each in over.items():
@@ -76,7 +77,9 @@ def rank_correlation(
         return math.nan, math.nan, math.nan
     rho = float(spearmanr(first, second).statistic)
     half = float(norm.ppf(0.975)) * math.sqrt((1 + rho**2 / 2) / freedom)
-    middle = math.atanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    # A perfect order has no variance: it is taken for the nearest that is not perfect.
+    nearest = 1 - 12 / (len(first) * (len(first) ** 2 - 1))
+    middle = math.atanh(np.clip(rho, -nearest, nearest))
     return rho, math.tanh(middle - half), math.tanh(middle + half)
 
 

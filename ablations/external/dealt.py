@@ -6,7 +6,9 @@ bit. Images stay in their files, which every process maps.
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -127,7 +129,16 @@ _own: list[Evaluator] = []  # of a process of the pool: one
 def _begin(free: "SimpleQueue[str]", parts: Sequence[str]) -> None:
     """Take a device that no other process has taken."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process tells the others to end
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _own.append(Evaluator(parts, torch.device(free.get())))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed tells nobody, and this process would keep its GPU."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _evaluate(model: ConfirmedModel, images: Mapped, folder: AnyPath) -> None:

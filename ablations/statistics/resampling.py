@@ -51,7 +51,7 @@ class DrawnImages:
             ill, well = (np.bincount(units, each) > 0 for each in (ill, well))
         rng = np.random.default_rng(seed)
         counts = np.ones((draws + 1, len(ill)), dtype=np.float32)
-        for kind in (ill & ~well, well & ~ill, ill & well):
+        for kind in (ill, ~ill):  # a unit with both kinds of images varies with the ill
             rows = np.flatnonzero(kind)
             if rows.size:
                 drawn = rng.multinomial(rows.size, np.full(rows.size, 1 / rows.size), draws)
@@ -108,7 +108,18 @@ class DrawnModel:
         self._n_positive, self._n_negative = self._hits[:, -1:], self._alarms[:, -1:]
 
     def figures(self) -> dict[str, Floats]:
-        """Every figure of the report that needs no threshold from elsewhere, by its name."""
+        """Every figure of the report that needs no threshold from elsewhere, by its name.
+
+        A draw without a negative image, as there may be where groups hold both kinds, has none.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = self._figures()
+        if not self.images.both_classes:
+            return found
+        one_class = self._n_negative[:, 0] == 0
+        return {name: np.where(one_class, math.nan, values) for name, values in found.items()}
+
+    def _figures(self) -> dict[str, Floats]:
         right = (self.scores >= 0.5) == self.images.positive
         everything = np.ones_like(self.images.positive)
         return {

@@ -69,7 +69,7 @@ CASES = {
     "an arm that never finished": Case(
         never_finished, "concat-fusion/resnet18: no confirmed seed yet.", set()
     ),
-    "one class": Case(one_class, "One class only", {"roc", "differences", "decision"}),
+    "one class": Case(one_class, "One class only", {"roc", "differences", "decision", "cost"}),
     "constant scores": Case(
         lambda b: scored(b, 0.5), "baseline/resnet18, seed 1: the same score for every image", set()
     ),
@@ -82,7 +82,7 @@ CASES = {
     "still running": Case(
         running,
         "gated-fusion/resnet18: 1 of 3 search trials finished.",
-        {"roc", "differences", "calibration", "decision"},
+        {"roc", "differences", "calibration", "decision", "cost", "learning"},
     ),
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

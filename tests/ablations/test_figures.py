@@ -149,7 +149,7 @@ def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(buil
     assert np.allclose(sums, 1)
     by_fanova = measured[measured["evaluator"].str.startswith("fANOVA")].set_index("parameter")
     assert by_fanova.loc["lr", "importance"] > 0.9
-    titles = [axes.get_title() for axes in figures.importance(study, table).axes]
+    titles = [axes.get_title() for axes in figures.importance(study).axes]
     assert titles == list(EVALUATORS)
 
 

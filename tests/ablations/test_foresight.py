@@ -1,6 +1,9 @@
 """What the report says of validation against test AUC, over models, arms and seeds."""
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
@@ -49,5 +52,26 @@ def test_the_interval_covers_a_rank_correlation_of_nought():
 
 def test_areas_that_are_all_the_same_have_no_order():
     assert np.isnan(rank_correlation(np.full(6, 0.7), np.arange(6.0))).all()
-    rho, low, high = rank_correlation(np.arange(6.0), np.arange(6.0))
-    assert rho == pytest.approx(1) and low < 1 and high == pytest.approx(1)
+
+
+def test_a_perfect_order_of_few_is_no_certainty():
+    rho, low, high = rank_correlation(np.arange(5.0), np.arange(5.0))
+    assert rho == pytest.approx(1) and low < 0.5 < high < 1
+
+
+def test_seeds_that_are_tied_within_their_arms_stay_tied(build):
+    validation = np.array([[0.71, 0.72, 0.71], [0.61, 0.61, 0.62], [0.8, 0.81, 0.8]])
+    areas = np.stack([validation, validation[:, ::-1]], axis=-1)
+    told = with_areas(build, areas).loc["seeds of an arm", "rho"]
+    centred = [
+        (of - of.mean(axis=1, keepdims=True)).round(9).ravel() for of in areas.T.swapaxes(1, 2)
+    ]
+    assert told == pytest.approx(np.corrcoef(*map(rankdata, centred))[0, 1])
+
+
+def test_models_of_an_earlier_confirmation_do_not_count(build):
+    with_areas(build, np.random.default_rng(5).uniform(0.5, 0.9, (3, 2, 2)).round(2))
+    study = read_study(build.path)
+    again = study.trials[study.trials["arm"] == "baseline/resnet18"].assign(confirmation=2)
+    both = dataclasses.replace(study, trials=pd.concat([study.trials, again], ignore_index=True))
+    assert foresight(both).set_index("over").loc["models", "n"] == 6

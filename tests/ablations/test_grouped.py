@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from ablations.external.recalibration import FOLDS, folds
 from ablations.external.tables import mean_over_images
 from ablations.statistics import change_between_sets, contrast, difference_of_models, mean_auc
-from ablations.statistics.resampling import DrawnImages, drawn_arm
+from ablations.statistics.resampling import DrawnImages, DrawnModel, drawn_arm
 
 N, SEEDS = 40, 3
 
@@ -127,3 +127,23 @@ def test_groups_of_another_length_are_refused(sample):
     labels, arms = sample
     with pytest.raises(ValueError, match="40 images but 3 groups; give one per image"):
         contrast(labels, arms, [1, -1], groups=[1, 2, 3])
+
+
+def test_a_group_with_both_classes_varies_like_the_other_ill_ones():
+    """Two patients with melanoma, one of them with nevi, too: the one is found, the other not."""
+    labels = [1, 1, 1, 0] + [0] * 6
+    groups = ["a", "a", "b", "b", *"cdefgh"]
+    images = DrawnImages(labels, 400, groups=groups)
+    sensitivities = images.decided(np.array([0.9, 0.9, 0.1, 0.1] + [0.2] * 6), 0.5)["sen"]
+    assert set(np.unique(sensitivities.round(3))) == {0, 0.667, 1}
+
+
+def test_a_draw_without_negatives_has_no_figures():
+    labels, scores = [1, 0, 1], np.array([0.9, 0.2, 0.4])
+    images = DrawnImages(labels, 100, groups=["a", "a", "b"])
+    figures = DrawnModel(images, scores).figures()
+    without = images.counts[:, 1] == 0
+    assert without.any() and not without.all()
+    for name, values in figures.items():
+        assert np.isnan(values[without]).all(), name
+    assert not np.isnan(figures["sen_at_spe_95"][~without]).any()

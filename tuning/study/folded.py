@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from masll.common.storage import AnyPath, Stored
-from tuning.study.checking import RowType, check_columns, check_nulls
+from tuning.study.checking import RowType, check_columns
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,6 @@ def read_folded(path: AnyPath, row: RowType, stage: str | None = None) -> Folded
             return NOTHING
         rows = pq.read_table(pa.BufferReader(content), use_threads=False)
         check_columns(row, 1, dict(zip(rows.column_names, rows.schema.types, strict=True)))
-        check_nulls(row, rows)
         files = {name: Stored(name, size, mtime) for name, size, mtime in known["files"]}
         return Folded(rows, files, _places(rows, files))
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException):

@@ -1,10 +1,14 @@
 """Folding: the search puts the rows of many files into one, see `tuning.study.folded`."""
 
+import pyarrow as pa
+
 from masll.common.errors import InputError
+from masll.common.storage import AnyPath
 from tuning.study.folded import write_folded
 from tuning.study.folder import StudyFolder
-from tuning.study.reader import WORTH_FOLDING, read_kind, row_files
-from tuning.study.rows import EpochRow, PredictionRow, TrialRow
+from tuning.study.reader import WORTH_FOLDING, Files, read_kind, read_trials, row_files
+from tuning.study.rows import EpochRow, PredictionRow
+from tuning.study.spec import read_spec
 from tuning.study.trial import Stage
 
 
@@ -34,14 +38,21 @@ def fold(folder: StudyFolder) -> None:
     rows, or writes the next ones, will say so.
     """
     try:
+        files = row_files(folder.trials)
+        trials, _ = read_trials(folder, files, read_spec(folder))
+        _write(folder, folder.trials, files, trials)
         for kind, row, stage in (
-            (folder.trials, TrialRow, None),
             (folder.epochs, EpochRow, None),
             (folder.predictions, PredictionRow, Stage.CONFIRM),
         ):
             files = row_files(kind)
-            rows = read_kind(folder, kind, files, row, stage)
-            listed = (file.stored for file in files.values())
-            write_folded(folder.folded(kind.name), listed, rows, stage)
+            _write(folder, kind, files, read_kind(folder, kind, files, row, stage), stage)
     except (InputError, OSError):
         return
+
+
+def _write(
+    folder: StudyFolder, kind: AnyPath, files: Files, rows: pa.Table, stage: Stage | None = None
+) -> None:
+    listed = (file.stored for file in files.values())
+    write_folded(folder.folded(kind.name), listed, rows, stage)

@@ -168,7 +168,7 @@ def read_ended(
     """
     files = row_files(folder.trials)
     new = {name: file for name, file in files.items() if name not in known}
-    trials, rows = _read_trials(folder, new, spec)
+    trials, rows = read_trials(folder, new, spec)
     epochs = read_kind(folder, folder.epochs, _of(new, row_files(folder.epochs)), EpochRow)
     curves = _curves(folder, rows, epochs)
     predicted = _of(new, row_files(folder.predictions))
@@ -208,8 +208,12 @@ def _folded(
     return read_folded(folder.folded(kind.name), row, stage)
 
 
-def _read_trials(folder: StudyFolder, files: Files, spec: Spec) -> tuple[pa.Table, list[TrialRow]]:
-    """The rows of some files of trials/, as a table and one by one, both in the files' order."""
+def read_trials(folder: StudyFolder, files: Files, spec: Spec) -> tuple[pa.Table, list[TrialRow]]:
+    """The rows of some files of trials/, as a table and one by one, both in the files' order.
+
+    Raises:
+        InputError: see `read_ended`.
+    """
     read: dict[str, TrialRow] = {}
 
     def check(name: str, rows: pa.Table) -> None:

@@ -112,7 +112,8 @@ class TrialRow:
     def from_record(cls, record: Mapping[str, Any], space: Space) -> Self:
         """A row as a file holds it; what a file of an earlier version lacks has its default."""
         known = {name: record[name] for name in columns_of(cls) if record.get(name) is not None}
-        searched = {p.name: record[p.name] for p in _further(space) if p.name in record}
+        further = (p.name for p in _further(space))
+        searched = {name: record[name] for name in further if record.get(name) is not None}
         typed = {"stage": Stage(known["stage"]), "status": Status(known["status"])}
         return cls(**known | typed, searched=searched)
 

@@ -111,7 +111,15 @@ def test_what_rows_say_is_checked_against_the_spec_though_they_are_folded(folder
         read_ended(folder, fewer)
 
 
-def test_rows_of_earlier_versions_lack_the_same_columns_when_folded(folder):
+def test_a_number_that_is_null_is_a_damage_and_not_folded_away(folder):
+    name = ended(folder).rows[0].trial_id
+    change(folder.trials / f"{name}.parquet", lambda rows: rows.assign(number=None))
+    fold(folder)
+    with pytest.raises(DamagedTrial, match=name):
+        ended(folder)
+
+
+def test_rows_of_earlier_versions_lack_the_same_columns_when_folded(folder, monkeypatch):
     """A column that one file lacks and another has is null in one table of both."""
     for row in ended(folder).rows[::2]:
         change(
@@ -121,6 +129,7 @@ def test_rows_of_earlier_versions_lack_the_same_columns_when_folded(folder):
     before = ended(folder)
     fold(folder)
     assert_same(ended(folder), before)
+    assert opened(folder, monkeypatch) == []
 
 
 @settings(
