@@ -142,7 +142,7 @@ def test_importance_is_shown_by_two_named_evaluators_and_finds_what_matters(buil
             threshold_scale=scale,
             val_auc=0.8 - 0.1 * abs(np.log10(rate) + 2),
         )
-    study, table = read(build)
+    study, _ = read(build)
     measured = parameter_importance(study)
     assert set(measured["evaluator"]) == set(EVALUATORS) and (measured["trials"] == 30).all()
     sums = measured.groupby("evaluator")["importance"].sum()
