@@ -24,9 +24,9 @@ examples:
       what each confirmed model says of the test images, in exported/paper/, as
       isic-challenge-scoring takes it, and truth.csv to score it against
 
-Several studies may share a folder. A second export of a study keeps the runs of
-trials that are as they were, replaces those of trials that are not, and adds
-what is new: no run is there twice.
+Several studies may share a folder, which lies outside of them. A second export
+of a study keeps the runs of trials that are as they were, replaces those of
+trials that are not, and adds what is new: no run is there twice.
 
 exit status: 0 written, 2 bad input, 130 stopped by Ctrl-C: the same command goes on
 """
@@ -51,6 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
         )
     if options.folder.remote and not target.takes_s3:
         raise InputError(f"--to {options.to} writes to this machine only; name another DIR")
+    refused = [each for each in target.refused if each in str(options.folder.resolve())]
+    if refused:
+        raise InputError(
+            f"--to {options.to} takes no DIR with {' or '.join(map(repr, refused))}, got "
+            f"'{options.folder.resolve()}'; name another DIR"
+        )
     options.folder.check_writable("DIR")
     from ablations.export.whole import export_study  # pandas, which takes a while
 

@@ -24,7 +24,9 @@ _FIGURES = (
     *("images_per_second", "peak_memory_mb", "parameters", "multiply_adds", "milliseconds"),
     *("crashes", "preemptions"),
 )
-_PARAMS = ("arm", "variant", "backbone", "stage", "seed", "lr", "threshold_scale")
+_PARAMS = (
+    *("arm", "variant", "backbone", "stage", "confirmation", "seed", "lr", "threshold_scale"),
+)
 _TAGS = ("trial_id", "status", "error", "node", "device")
 _CURVES = tuple(name for name in columns_of(EpochRow) if name not in ("trial_id", "epoch"))
 
@@ -96,8 +98,10 @@ def _run(row: TrialRow, epochs: pd.DataFrame, study: Study, name: str) -> TrialR
 
 def _params(row: TrialRow, study: Study) -> dict[str, Value]:
     everywhere = dict(each.partition("=")[::2] for each in study.spec.options.get("set", ()))
-    own = {name: getattr(row, name) for name in _PARAMS}
-    asked = everywhere | dict(row.trial.arm.fixed) | dict(row.searched) | own
+    own = dict(row.searched) | {name: getattr(row, name) for name in _PARAMS}
+    # What is fixed is null in the row, where it has a column as other arms or studies search it.
+    known = {name: value for name, value in own.items() if value is not None}
+    asked = everywhere | dict(row.trial.arm.fixed) | known
     return {name: _plain(value) for name, value in asked.items() if value is not None}
 
 

@@ -14,12 +14,17 @@ class Target:
     packages: tuple[str, ...] = ()  # that it imports, beside those of a report
     extra: str = ""  # of pyproject.toml, which brings them
     takes_s3: bool = False
+    refused: str = ""  # characters that DIR must not have
 
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         "mlflow": Target(
-            "ablations.export.to_mlflow", "trials", ("mlflow", "sqlalchemy", "alembic"), "mlflow"
+            "ablations.export.to_mlflow",
+            "trials",
+            ("mlflow", "sqlalchemy", "alembic"),
+            "mlflow",
+            refused="?",  # which begins the options in the address of a database
         ),
         "tensorboard": Target(
             "ablations.export.to_tensorboard",

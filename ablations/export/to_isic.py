@@ -8,6 +8,8 @@ keratosis, and those of 2018 and 2019 have seven and more. Nobody has computed t
 is made up.
 """
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from ablations.export.runs import Exported
@@ -23,22 +25,40 @@ TRUTH = "truth.csv"
 def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Exported:
     """Write a file for each confirmed model, by the name of its trial, and the truth; both anew.
 
+    Those of models that are confirmed no longer are removed. The truth has every image that any
+    model was tested on.
+
     Args:
         name: of the study, and of its folder.
 
     Raises:
-        InputError: no model has been confirmed, or a file cannot be written.
+        InputError: no model has been confirmed, or a file cannot be written or removed.
     """
-    by_model = list(study.test_predictions.groupby("trial_id"))
+    predictions = study.test_predictions
+    by_model = list(predictions.groupby("trial_id"))
     if not by_model:
         raise InputError(f"{study.folder} has no confirmed model yet; wait for one")
     place = folder / name
-    write_result(place / TRUTH, scored(by_model[0][1], "label"))
+    write_result(place / TRUTH, scored(predictions.drop_duplicates("image_id"), "label"))
     for done, (trial_id, rows) in enumerate(by_model, 1):
         write_result(place / f"{trial_id}.csv", scored(rows, "score"))
         progress(done, len(by_model))
+    _remove_others(place, set(study.trials["trial_id"]) - {trial_id for trial_id, _ in by_model})
     line = f"isic-challenge-scoring classification --metric auc {place / TRUTH} {place}/MODEL.csv"
     return Exported(len(by_model), 0, place, f"to score one: {line}")
+
+
+def _remove_others(place: AnyPath, trials: Collection[str]) -> None:
+    """Remove the files of trials that were confirmed models at an earlier export."""
+    for path in list(place.glob("*.csv")):
+        if path.stem in trials:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise InputError(
+                    f"cannot remove {path}, which is of no confirmed model now: "
+                    f"{error.strerror}; remove it"
+                ) from error
 
 
 def scored(rows: pd.DataFrame, column: str) -> str:

@@ -5,8 +5,12 @@ refuses to open unless one opts out of that (MLflow 3.17). MLflow's values only 
 run of a trial that has changed is deleted there and written anew.
 """
 
+import contextlib
 import logging
 import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,12 @@ from ablations.rows import Study
 from masll.common.errors import InputError
 from masll.common.progress import Progress
 from masll.common.storage import AnyPath
+from tuning.study.damage import in_words
 from tuning.study.trial import Status
 
 FILE = "mlflow.db"
-_SQLITE = b"SQLite format 3\0"  # that such a file begins with
+_PATIENCE = 5.0  # seconds that another program may keep the file locked
+_INSTEAD = "close what else writes it, or name another DIR"
 _DIGEST = "digest"  # tag that a run gets last: what it holds; see `TrialRun.digest`
 _MOST_METRICS = 1000  # that MLflow takes at once
 _MOST_RUNS = 50_000  # that it gives at once
@@ -32,26 +38,27 @@ def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Expo
         name: of the study, and of its experiment.
 
     Raises:
-        InputError: MLflow cannot open or make its file.
+        InputError: MLflow cannot open, make or write its file.
     """
     place = Path(str(folder)).resolve()  # which is on this machine
     file = place / FILE
-    client = _open(file)
-    experiment = _experiment(client, name, place / "artifacts" / name)
-    there = {
-        run.data.tags.get("trial_id"): run
-        for run in client.search_runs([experiment], max_results=_MOST_RUNS)
-    }
-    runs, kept = trial_runs(study, name), 0
-    for done, run in enumerate(runs, 1):
-        old = there.get(run.trial_id)
-        if old is not None and old.data.tags.get(_DIGEST) == run.digest:
-            kept += 1
-        else:
-            if old is not None:
-                client.delete_run(old.info.run_id)
-            _write(client, experiment, run)
-        progress(done, len(runs))
+    _check_usable(file)
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before it is imported
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # It tells of each table that it makes, and has the traceback of what it raises printed.
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    runs = trial_runs(study, name)
+    try:
+        client = MlflowClient(f"sqlite:///{file}")
+        experiment = _experiment(client, name, place / "artifacts" / name)
+        kept = _write_all(client, experiment, runs, progress)
+    except (MlflowException, SQLAlchemyError) as error:
+        # SQLite's own words, where it has refused: those around them are many lines.
+        reason = in_words(getattr(error.__cause__ or error, "orig", error))
+        raise InputError(f"MLflow cannot write {file}: {reason}; {_INSTEAD}") from error
     return Exported(
         len(runs) - kept,
         kept,
@@ -60,34 +67,14 @@ def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Expo
     )
 
 
-def _open(file: Path) -> Any:
-    """MLflow's client of a file, which is made where there is none.
-
-    Raises:
-        InputError: the file is no database, or one that this MLflow does not read.
-    """
-    if file.exists() and not _begins_with(file, _SQLITE):
-        # MLflow itself would try again for more than a minute.
-        raise InputError(f"{file} is no SQLite file; name another DIR")
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before it is imported
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-    from sqlalchemy.exc import SQLAlchemyError
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
+def _check_usable(file: Path) -> None:
+    """Raise `InputError` where SQLite cannot write a file: MLflow would try for minutes."""
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        client = MlflowClient(f"sqlite:///{file}")
-        client.search_experiments(max_results=1)
-    except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"MLflow cannot open {file}: {reason}; name another DIR") from error
-    return client
-
-
-def _begins_with(file: Path, content: bytes) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(len(content)) == content
+        with contextlib.closing(sqlite3.connect(file, timeout=_PATIENCE)) as database:
+            database.execute("BEGIN IMMEDIATE")  # locks it for writing, which closing ends
+    except sqlite3.Error as error:
+        raise InputError(f"cannot write {file}: {error}; {_INSTEAD}") from error
 
 
 def _experiment(client: Any, name: str, artifacts: Path) -> str:
@@ -98,6 +85,30 @@ def _experiment(client: Any, name: str, artifacts: Path) -> str:
     if known.lifecycle_stage != "active":
         client.restore_experiment(known.experiment_id)
     return str(known.experiment_id)
+
+
+def _write_all(client: Any, experiment: str, runs: Sequence[TrialRun], progress: Progress) -> int:
+    """Have one run of each trial in an experiment, and say how many were there as they are.
+
+    A trial may have several there: MLflow restores those that were replaced, too, with an
+    experiment that someone has deleted.
+    """
+    there: dict[str | None, list[Any]] = defaultdict(list)
+    for old in client.search_runs([experiment], max_results=_MOST_RUNS):
+        there[old.data.tags.get("trial_id")].append(old)
+    kept = 0
+    for done, run in enumerate(runs, 1):
+        olds = there[run.trial_id]
+        same = next((old for old in olds if old.data.tags.get(_DIGEST) == run.digest), None)
+        for old in olds:
+            if old is not same:
+                client.delete_run(old.info.run_id)
+        if same is None:
+            _write(client, experiment, run)
+        else:
+            kept += 1
+        progress(done, len(runs))
+    return kept
 
 
 def _write(client: Any, experiment: str, run: TrialRun) -> None:

@@ -30,9 +30,10 @@ def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Expo
         name: of the study, and of its project.
 
     Raises:
-        InputError: a file cannot be written.
+        InputError: its folder cannot be written to, or a file.
     """
     place = Path(str(folder)).resolve() / name  # which is on this machine
+    (folder / name / "wandb").check_writable("DIR")
     place.mkdir(parents=True, exist_ok=True)
     wandb = _imported()
     there = _runs_in(place / "wandb")

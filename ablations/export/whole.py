@@ -21,8 +21,8 @@ def export_study(path: str, target: Target, folder: AnyPath) -> None:
         path: of the study, here or on s3://.
 
     Raises:
-        InputError: no study, nothing in it to export, another study of its name in the folder, or
-            the folder cannot be written to.
+        InputError: no study, nothing in it to export, another study of its name in the folder, a
+            folder that would mix the export with the study, or one that cannot be written to.
     """
     console = Terminal()
     console.say(f"reading {path}")
@@ -35,6 +35,7 @@ def write_export(study: Study, target: Target, folder: AnyPath, console: Termina
     export = importlib.import_module(target.module).export
     if study.trials.empty:
         raise InputError(f"{study.folder.trials} has no finished trial; wait for one")
+    _check_apart(folder, name, study)
     _claim(folder, name, study)
     with progress_bar("exporting", unit=target.units) as progress:
         exported = export(study, name, folder, progress)
@@ -44,20 +45,33 @@ def write_export(study: Study, target: Target, folder: AnyPath, console: Termina
     console.print(exported.then, soft_wrap=True)
 
 
+def _check_apart(folder: AnyPath, name: str, study: Study) -> None:
+    """Raise `InputError` where DIR lies in the study, or DIR/STUDY is the study itself."""
+    own, into = str(study.path.resolve()), str(folder.resolve())
+    if str((folder / name).resolve()) == own or f"{into}/".startswith(f"{own}/"):
+        raise InputError(
+            f"DIR {folder} would mix the export with the study {study.folder}; name another DIR"
+        )
+
+
 def _claim(folder: AnyPath, name: str, study: Study) -> None:
     """Write down that a name is this study's in a folder.
 
     Raises:
-        InputError: it is another's.
+        InputError: it is another's, or nobody can tell.
     """
     file = folder / _NAMES
     spec = study.spec
     begun, data = spec.created_at or "at an unknown time", spec.data.fingerprint or "unknown"
     own = f"begun {begun}, of data {data[:12]}"
+    if not spec.created_at and not spec.data.fingerprint:
+        own += f", in {study.path.resolve()}"
     try:
         known = json.loads(file.read_text()) if file.exists() else {}
         holder = known.get(name)
-    except (OSError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}; name another DIR") from error
+    except (ValueError, AttributeError) as error:
         raise InputError(f"{file} is damaged: {error}; remove it, or name another DIR") from error
     if holder is None:
         write_result(file, json.dumps(known | {name: own}, indent=1) + "\n")

@@ -1,7 +1,12 @@
 """Exports: what other programs read is what the rows say, once, with the trials' own times."""
 
+import contextlib
+import dataclasses
 import datetime
 import json
+import math
+import shutil
+import sqlite3
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +15,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ablations.export import to_isic
+from ablations.export import to_isic, to_mlflow
 from ablations.export.__main__ import main
 from ablations.export.runs import TrialRun, trial_runs
-from ablations.rows import read_study
+from ablations.rows import Study, read_study
 from ablations.tables import ablation_table
 from masll.common.errors import InputError
+from masll.common.storage import any_path
+from tuning.study.folder import StudyFolder
+from tuning.study.spec import Spec
 
 if TYPE_CHECKING:
     from conftest import StudyBuilder
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 GATED = ("gated-fusion", "resnet18")
 BEGUN = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC).timestamp()
 ENDED = BEGUN + 86_400
+SPACE = [{"name": "weight_decay", "type": "float", "low": 1e-5, "high": 1e-2, "log": True}]
 
 
 @pytest.fixture
@@ -79,12 +88,53 @@ def test_what_an_arm_or_the_study_fixes_is_a_parameter_of_its_runs(build):
     assert (params["box"], params["lr"], params["weight_decay"]) == ("centre", 0.003, "0.01")
 
 
-@pytest.mark.slow  # MLflow makes its tables in ten seconds
-def test_mlflow_reads_the_rows_and_a_second_export_doubles_nothing(study, build, tmp_path, capsys):
+def test_what_others_search_and_an_arm_or_the_study_fixes_is_a_parameter_too(build):
+    fixed = {"box": "centre", "weight_decay": 0.01}
+    build.spec(
+        [("centre", "resnet18"), GATED],
+        options={"set": ["lr=0.02"], "space": SPACE},
+        declared={"centre": {"variant": "gated-fusion", "fixed": fixed}},
+    )
+    name, other = build.search(GATED, status="pruned"), build.search(GATED, 1, status="pruned")
+    of_arm = {"arm": "centre/resnet18", "fixed": json.dumps(fixed), "lr": math.nan}
+    build.change("trials", name, lambda rows: rows.assign(**of_arm, weight_decay=math.nan))
+    build.change("trials", other, lambda rows: rows.assign(lr=math.nan, weight_decay=0.001))
+    params = {name: run.params for name, run in runs_of(build.path).items()}
+    assert (params[name]["lr"], params[name]["weight_decay"]) == ("0.02", 0.01)
+    assert (params[other]["lr"], params[other]["weight_decay"]) == ("0.02", 0.001)
+
+
+def test_a_run_says_which_confirmation_its_trial_is_of(study):
+    read = read_study(study, search_predictions=False)
+    again = [dataclasses.replace(row, confirmation=2) for row in read.rows]
+    for run in trial_runs(dataclasses.replace(read, rows=again), "study"):
+        assert run.params["confirmation"] == 2
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """mlflow.db of a study without a trial: MLflow makes its tables in some ten seconds."""
+    nothing = pd.DataFrame({"trial_id": []})
+    study = Study(StudyFolder(any_path("nothing")), nothing, nothing, nothing, Spec())
+    folder = tmp_path_factory.mktemp("mlflow") / "new"
+    to_mlflow.export(study, "nothing", any_path(folder), lambda *_: None)
+    return folder / to_mlflow.FILE
+
+
+@pytest.fixture
+def mlflow_file(tables: Path, tmp_path: Path) -> Path:
+    """A copy of it in the folder `out`."""
+    (tmp_path / "out").mkdir()
+    return Path(shutil.copy(tables, tmp_path / "out"))
+
+
+def test_mlflow_reads_the_rows_and_a_second_export_doubles_nothing(
+    study, build, tmp_path, capsys, mlflow_file
+):
     exported(study, "mlflow", tmp_path / "out")
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{mlflow_file}")
     experiment = client.get_experiment_by_name("study")
 
     def there() -> dict[str, Any]:
@@ -118,15 +168,49 @@ def test_mlflow_reads_the_rows_and_a_second_export_doubles_nothing(study, build,
     assert changed == {"gated-fusion-resnet18-search-2"}
 
 
+def test_an_experiment_deleted_in_mlflow_comes_back_with_one_run_of_each_trial(
+    study, build, tmp_path, capsys, mlflow_file
+):
+    from mlflow.tracking import MlflowClient
+
+    exported(study, "mlflow", tmp_path / "out")
+    build.search(GATED, 2)  # the failed one again
+    exported(study, "mlflow", tmp_path / "out")
+    client = MlflowClient(f"sqlite:///{mlflow_file}")
+    experiment = client.get_experiment_by_name("study").experiment_id
+    client.delete_experiment(experiment)
+    capsys.readouterr()
+    exported(study, "mlflow", tmp_path / "out")
+    assert "wrote 0 of 5 trials" in capsys.readouterr().out
+    digests = sorted(run.data.tags["digest"] for run in client.search_runs([experiment]))
+    assert digests == sorted(run.digest for run in runs_of(study).values())
+
+
+def test_a_file_that_mlflow_cannot_write_is_one_line(
+    study, tmp_path, monkeypatch, capsys, mlflow_file
+):
+    monkeypatch.setattr(to_mlflow, "_PATIENCE", 0.1)
+    with contextlib.closing(sqlite3.connect(mlflow_file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InputError, match=r"mlflow\.db: database is locked; close what else"):
+            exported(study, "mlflow", tmp_path / "out")
+        other.execute("ROLLBACK")
+        # The same kind of error as a lock that comes later, for which MLflow waits 20 seconds.
+        other.execute("CREATE TRIGGER t BEFORE INSERT ON runs BEGIN DELETE FROM missing; END")
+    with pytest.raises(InputError, match=r"^MLflow cannot write .*: no such table: .*missing; "):
+        exported(study, "mlflow", tmp_path / "out")
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_tensorboard_reads_the_rows_with_hyperparameters_and_times(study, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import metadata
 
-    exported(study, "tensorboard", tmp_path)
-    files = {path: path.read_bytes() for path in tmp_path.rglob("*tfevents*")}
+    exported(study, "tensorboard", tmp_path / "out")
+    files = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*tfevents*")}
     assert len(files) == 5
     for name, run in runs_of(study).items():
-        events = EventAccumulator(str(tmp_path / "study" / name)).Reload()
+        events = EventAccumulator(str(tmp_path / "out" / "study" / name)).Reload()
         assert set(events.Tags()["scalars"]) == run.curves.keys() | run.figures.keys()
         for key, curve in run.curves.items():
             points = events.Scalars(key)
@@ -140,8 +224,8 @@ def test_tensorboard_reads_the_rows_with_hyperparameters_and_times(study, tmp_pa
         assert (
             params["lr"].number_value == 0.003 and params["arm"].string_value == run.params["arm"]
         )
-    exported(study, "tensorboard", tmp_path)
-    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*tfevents*")}
+    exported(study, "tensorboard", tmp_path / "out")
+    assert files == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*tfevents*")}
 
 
 def wandb_records(file: Path) -> list[Any]:
@@ -168,8 +252,8 @@ def wandb_records(file: Path) -> list[Any]:
 
 
 def test_wandb_has_an_offline_run_per_trial_and_a_second_export_keeps_it(study, build, tmp_path):
-    exported(study, "wandb-offline", tmp_path)
-    place = tmp_path / "study" / "wandb"
+    exported(study, "wandb-offline", tmp_path / "out")
+    place = tmp_path / "out" / "study" / "wandb"
     files = {path: path.read_bytes() for path in place.glob("offline-run-*/*.wandb")}
     assert len(files) == 5
     for name, run in runs_of(study).items():
@@ -194,18 +278,19 @@ def test_wandb_has_an_offline_run_per_trial_and_a_second_export_keeps_it(study, 
         }
         assert summary | run.figures == summary
     build.search(GATED, 2)  # the failed one again
-    exported(study, "wandb-offline", tmp_path)
+    exported(study, "wandb-offline", tmp_path / "out")
     again = {path: path.read_bytes() for path in place.glob("offline-run-*/*.wandb")}
     assert len(again) == 5 and len(again.items() & files.items()) == 4
 
 
 def test_a_submission_holds_the_scores_of_a_model_to_the_last_digit(study, tmp_path):
-    exported(study, "isic", tmp_path)
+    exported(study, "isic", tmp_path / "out")
     read = read_study(study)
-    truth = pd.read_csv(tmp_path / "study" / to_isic.TRUTH, index_col="image")["melanoma"]
+    place = tmp_path / "out" / "study"
+    truth = pd.read_csv(place / to_isic.TRUTH, index_col="image")["melanoma"]
     assert len(read.confirmed) == 2
     for row in read.confirmed.itertuples():
-        model = pd.read_csv(tmp_path / "study" / f"{row.trial_id}.csv", index_col="image")
+        model = pd.read_csv(place / f"{row.trial_id}.csv", index_col="image")
         assert list(model) == ["melanoma"]
         mine = read.test_predictions.query("trial_id == @row.trial_id").set_index("image_id")
         assert model["melanoma"].to_dict() == mine["score"].to_dict()
@@ -220,8 +305,8 @@ def test_the_official_scorer_gives_the_auc_of_the_report(study, tmp_path, monkey
     )
     # The scorer, of 2023, calls what pandas 3 has under another name.
     monkeypatch.setattr(pd.DataFrame, "applymap", pd.DataFrame.map, raising=False)
-    exported(study, "isic", tmp_path)
-    place = tmp_path / "study"
+    exported(study, "isic", tmp_path / "out")
+    place = tmp_path / "out" / "study"
     metric = classification.ClassificationMetric.AUC
     models = sorted(path for path in place.glob("*.csv") if path.name != to_isic.TRUTH)
     scores = [
@@ -231,6 +316,32 @@ def test_the_official_scorer_gives_the_auc_of_the_report(study, tmp_path, monkey
     table = ablation_table(read_study(study)).iloc[0]
     assert len(scores) == table["seeds"] == 2
     assert sum(scores) / 2 == pytest.approx(table["auc_mean"], abs=1e-12)
+
+
+def test_the_truth_has_the_images_of_every_model(study, tmp_path):
+    read = read_study(study)
+    of_first = read.predictions["trial_id"] == read.confirmed["trial_id"].min()
+    without = read.predictions[~(of_first & (read.predictions["image_id"] == "test-0000"))]
+    place = exported_to_isic(dataclasses.replace(read, predictions=without), tmp_path / "out")
+    truth = pd.read_csv(place / to_isic.TRUTH)
+    assert list(truth["image"]) == [f"test-{number:04d}" for number in range(40)]
+
+
+def test_the_file_of_a_model_that_is_confirmed_no_longer_goes(study, tmp_path):
+    read = read_study(study)
+    place = exported_to_isic(read, tmp_path / "out")
+    (place / "mine.csv").touch()
+    kept, gone = (f"{trial_id}.csv" for trial_id in sorted(read.confirmed["trial_id"]))
+    of_gone = read.trials["trial_id"] == Path(gone).stem
+    trials = read.trials.assign(status=read.trials["status"].mask(of_gone, "failed"))
+    exported_to_isic(dataclasses.replace(read, trials=trials), tmp_path / "out")
+    assert {path.name for path in place.iterdir()} == {kept, to_isic.TRUTH, "mine.csv"}
+
+
+def exported_to_isic(study: Study, folder: Path) -> Path:
+    """Where the files of a study in memory lie."""
+    to_isic.export(study, "study", any_path(folder), lambda *_: None)
+    return folder / "study"
 
 
 def test_a_folder_may_hold_several_studies_and_no_two_of_one_name(study, build, tmp_path):
@@ -243,20 +354,66 @@ def test_a_folder_may_hold_several_studies_and_no_two_of_one_name(study, build, 
         exported(study, "tensorboard", tmp_path / "out")
 
 
+def test_two_studies_of_one_name_that_say_nothing_of_themselves_do_not_mix(build, tmp_path):
+    for parent in ("one", "other"):
+        build.path = tmp_path / parent / "study"
+        build.search(GATED)
+    exported(tmp_path / "one" / "study", "tensorboard", tmp_path / "out")
+    exported(tmp_path / "one" / "study", "tensorboard", tmp_path / "out")
+    with pytest.raises(InputError, match=r"has another study 'study', .*one/study; name another"):
+        exported(tmp_path / "other" / "study", "tensorboard", tmp_path / "out")
+
+
+def test_an_export_never_lies_in_the_study_itself(study):
+    before = sorted(study.parent.rglob("*"))
+    for folder in (study.parent, study, study / "exported"):
+        with pytest.raises(InputError, match="would mix the export with the study"):
+            exported(study, "isic", folder)
+    assert sorted(study.parent.rglob("*")) == before
+
+
+def test_names_that_cannot_be_read_are_not_called_damaged(study, tmp_path):
+    (tmp_path / "out" / "studies.json").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"^cannot read .*studies\.json: Is a directory; name"):
+        exported(study, "isic", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("target", "in_the_way", "line"),
+    [
+        ("wandb-offline", "out/study", "is below a file, .*out/study; name a folder"),
+        ("wandb-offline", "out/study/wandb", "out/study/wandb is a file; name a folder"),
+        ("mlflow", "out/mlflow.db/x", r"mlflow\.db: unable to open database file; "),
+    ],
+)
+def test_what_lies_in_the_way_is_one_line(study, tmp_path, target, in_the_way, line):
+    path = tmp_path / in_the_way
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(InputError, match=line):
+        exported(study, target, tmp_path / "out")
+
+
+def test_mlflow_takes_no_question_mark_in_its_address(study, tmp_path):
+    with pytest.raises(InputError, match=r"--to mlflow takes no DIR with '\?', got "):
+        exported(study, "mlflow", tmp_path / "out?" / "below")
+    assert not (tmp_path / "out?").exists()
+
+
 def test_what_cannot_be_exported_is_one_line(study, build, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="writes to this machine only"):
         main([str(study), "--to", "mlflow", "s3://bucket/x"])
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "mlflow.db").write_text("no database, for all that its name says")
-    with pytest.raises(InputError, match=r"mlflow\.db is no SQLite file; name another DIR"):
+    with pytest.raises(InputError, match=r"mlflow\.db: file is not a database; .*another DIR"):
         main([str(study), "--to", "mlflow", str(tmp_path / "damaged")])
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"^wandb not installed; pip install 'masll-lab\[wandb\]'"):
-        main([str(study), "--to", "wandb-offline", str(tmp_path)])
+        main([str(study), "--to", "wandb-offline", str(tmp_path / "out")])
     build.path = tmp_path / "begun"
     build.spec((GATED,))
     with pytest.raises(InputError, match="no finished trial"):
-        main([str(build.path), "--to", "isic", str(tmp_path)])
+        main([str(build.path), "--to", "isic", str(tmp_path / "out")])
     build.search(GATED)
     with pytest.raises(InputError, match="no confirmed model yet"):
-        main([str(build.path), "--to", "isic", str(tmp_path)])
+        main([str(build.path), "--to", "isic", str(tmp_path / "out")])
