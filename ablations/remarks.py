@@ -103,9 +103,8 @@ def _legend(study: Study) -> list[str]:
 
 def references(study: Study) -> str:
     """What arms are compared with, in words."""
-    return f"{REFERENCE} of the same backbone" + ", or to the arm that is named" * (
-        _has_families(study)
-    )
+    or_as_named = ", or to the arm that is named" if _has_families(study) else ""
+    return f"{REFERENCE} of the same backbone{or_as_named}"
 
 
 def _has_families(study: Study) -> bool:
