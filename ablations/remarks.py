@@ -12,7 +12,6 @@ from ablations.rows import Study
 from ablations.tables import seed_scores
 from masll.variants import REFERENCE
 from tuning.study.arm import DEFAULT
-from tuning.study.space import of_arm
 from tuning.study.spec import TPE_BEGINS
 from tuning.study.trial import Stage, Status
 
@@ -83,23 +82,34 @@ def _legend(study: Study) -> list[str]:
     seeds = seed_scores(study).groupby("arm").size()
     fewest, most = seeds.min(), seeds.max()
     number_of_seeds = f"{fewest} to {most}" if fewest < most else f"{fewest}"
-    several = sum(map(bool, study.families)) > 1
-    or_as_named = ", or to the arm that is named" * several
-    together = "all of them together"
-    if several:
-        together = "each family (variants, declared arms, default settings)"
+    together = (
+        "each family (variants, declared arms, default settings)"
+        if _has_families(study)
+        else "all of them together"
+    )
     legend = [
         f"Test set: {len(images)} images, {int((images['label'] == 1).sum())} melanoma. "
         f"Mean ± standard deviation over seeds ({number_of_seeds}), with the 95 % interval of the "
         "mean for other seeds and other images.",
         "ACC, SEN and SPE at a probability of 0.5. SEN@.95 is the highest sensitivity on the test "
         "curve whose specificity is at least 0.95, and so on.",
-        f"Differences are to {REFERENCE} of the same backbone{or_as_named}, tested in pairs on the "
+        f"Differences are to {references(study)}, tested in pairs on the "
         f"same images; Holm's p holds for {together}, intervals are each for itself; seen "
         "from: the true difference that such a test finds four times in five, at the level of "
         "Holm's first step.",
     ]
     return [*legend, *_no_test(study)]
+
+
+def references(study: Study) -> str:
+    """What arms are compared with, in words."""
+    or_as_named = ", or to the arm that is named" if _has_families(study) else ""
+    return f"{REFERENCE} of the same backbone{or_as_named}"
+
+
+def _has_families(study: Study) -> bool:
+    """Whether there are declared arms or default settings beside the variants."""
+    return sum(map(bool, study.families)) > 1
 
 
 def _conditions(study: Study) -> list[str]:
@@ -219,8 +229,7 @@ def _missing(study: Study) -> list[str]:
     lines = []
     for arm in study.arms:
         seeds, trials = int(counts.get(arm, 0)), int(searched.get(arm, 0))
-        nothing_to_search = study.spec.space and not of_arm(study.spec.space, study.described[arm])
-        if trials < budget and not nothing_to_search:
+        if trials < budget and arm not in study.unsearched:
             lines.append(f"{arm}: {trials} of {budget} search trials finished.")
         if seeds == 0:
             lines.append(f"{arm}: no confirmed seed yet.")

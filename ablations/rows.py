@@ -20,6 +20,7 @@ from tuning.study.metadata import read_metadata
 from tuning.study.openings import check_openings
 from tuning.study.reader import read_ended
 from tuning.study.rows import TrialRow
+from tuning.study.space import of_arm
 from tuning.study.spec import Spec, read_spec
 from tuning.study.trial import Stage, Status
 from tuning.study.unfinished import check_begun
@@ -71,6 +72,17 @@ class Study:
         defaults = [arm for arm in declared if self.described[arm].is_default]
         variants = [arm for arm in self.arms if arm not in declared]
         return [variants, [arm for arm in declared if arm not in defaults], defaults]
+
+    @cached_property
+    def unsearched(self) -> list[str]:
+        """Arms with nothing to search: default settings, and what fixes all that is searched."""
+        space = self.spec.space
+        return [
+            name
+            for name in self.arms
+            if self.described[name].is_default
+            or (space and not of_arm(space, self.described[name]))
+        ]
 
     def reference_of(self, arm: str) -> str | None:
         """The arm that it is compared with, on the same backbone; None for gated-fusion itself."""

@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     from masll.data.prepare import prepare
     from masll.devices import find_device  # PyTorch, which takes seconds
-    from masll.localizer_audit import audit, draw, lesioned, write_csv
+    from masll.localizer_audit import audit, draw, write_csv
     from masll.model import build_model, load_model
 
     device = find_device(options.device)
@@ -122,7 +122,12 @@ def main(arguments: list[str] | None = None) -> int:
         model = build_model(untrained)
     data = data_options(options, fit=model.inputs.fit, source_size=None)
     store = prepare(data, model.inputs.source_size)
-    rows = audit(model.to(device), store.split(options.split), options.scales)
+    audited = store.split(options.split)
+    if options.sanity:
+        from masll.localizer_sanity import compared, sanity
+
+        several = compared(audited)  # too few are told before the work
+    rows = audit(model.to(device), audited, options.scales)
     print("box             IoU  lesion inside  box is lesion  area  fallback")
     for row in rows:
         rate = "       -" if row.fallback_rate is None else f"{row.fallback_rate:8.3f}"
@@ -130,16 +135,13 @@ def main(arguments: list[str] | None = None) -> int:
             f"{row.box:<14}{row.iou:5.3f}{row.lesion_inside:15.3f}{row.lesion_share:15.3f}"
             f"{row.area:6.2f}{rate:>10}"
         )
-    audited = store.split(options.split)
     empty = 0 if audited.masked is None else int(audited.masked.sum()) - rows[0].images
     left_out = f"; {empty} with an empty mask left out" * bool(empty)
     print(f"{rows[0].images} {options.split} images of {options.data}{left_out}")
     checks = []
     if options.sanity:
-        from masll.localizer_sanity import sanity
-
         seeds = options.seeds or SEEDS
-        checks = sanity(model, audited.select(lesioned(audited)), seeds)
+        checks = sanity(model, several, seeds)
         _show(checks, seeds)
     if options.out is not None:
         folder = Path(options.out)

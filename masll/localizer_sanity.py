@@ -3,7 +3,8 @@
 J. Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018: a map that stays the same when
 the weights are drawn anew shows edges or darkness, not what was learned. Layers are drawn anew from
 the top down to all of them (cascading randomization). Beside it each map is held against those of
-other images: where they are alike, the map is a place, such as the centre.
+other images: where they are alike, the map is a place, such as the centre. A map that does change
+was not therefore learned: those of drawn weights change, too.
 """
 
 import copy
@@ -19,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from masll.common.errors import InputError
 from masll.data.split import Split
-from masll.localizer_audit import box_iou, features_of
+from masll.localizer_audit import box_iou, features_of, lesioned
 from masll.model import Masll
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the layers that are drawn anew, the topmost first
@@ -50,6 +51,25 @@ class _View(NamedTuple):
     boxes: Tensor  # (N, 4) int64, source pixels
 
 
+def compared(split: Split) -> Split:
+    """The images of a split that `masll.audit` compares: those whose lesion mask is not empty.
+
+    Raises:
+        InputError: fewer than two have one.
+    """
+    found = split.select(lesioned(split))
+    _check_several(found)
+    return found
+
+
+def _check_several(split: Split) -> None:
+    if len(split) < 2:
+        raise InputError(
+            f"--sanity compares {split.name} images whose lesion mask is not empty, and there is "
+            f"{len(split)}; choose another --split"
+        )
+
+
 def sanity(model: Masll, split: Split, seeds: int = 3) -> list[SanityRow]:
     """The model's maps beside those of drawn weights, for each of SHARES, and of other images.
 
@@ -62,11 +82,7 @@ def sanity(model: Masll, split: Split, seeds: int = 3) -> list[SanityRow]:
     Raises:
         InputError: fewer than two images.
     """
-    if len(split) < 2:
-        raise InputError(
-            f"--sanity compares images, and the {split.name} split has {len(split)}; "
-            "choose another --split"
-        )
+    _check_several(split)
     own = _look(copy.deepcopy(model), split)
     rows = []
     for share in SHARES:

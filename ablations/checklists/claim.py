@@ -116,7 +116,13 @@ ITEMS = (
         "whether activation maps are shown, and how they were checked (python -m masll.audit "
         "against lesion masks, with --sanity against untrained networks), or that none are",
     ),
-    Item("32", "Evaluation", "Evaluation on internal data", "", SPEC),
+    Item(
+        "32",
+        "Evaluation",
+        "Evaluation on internal data",
+        "whether training and test images come from the same places",
+        SPEC,
+    ),
     Item(
         "33",
         "Evaluation",
@@ -208,10 +214,9 @@ def claim(study: Study, table: pd.DataFrame, margin: float = MARGIN) -> Checklis
         "26": methods.selection(study),
         "27": judging.ensembling(study),
         "28": judging.measures(study),
-        "29": judging.comparisons(),
+        "29": judging.comparisons(study),
         "30": results.robustness(study),
-        "32": "The test images are of the same source as the training images; item 19 has the "
-        "partitions, item 37 the results.",
+        "32": f"{results.one_source(study)} Item 19 has the partitions, item 37 the results.",
         "33": results.external(study),
         "35": images.analyses(study),
         "36": images.characteristics(study),

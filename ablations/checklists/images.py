@@ -42,7 +42,11 @@ _POOLED = {
 def counts(study: Study) -> dict[str, tuple[int, int]]:
     """Melanomas and images by split; of the test images alone where spec.json says nothing."""
     data = study.spec.data
-    known = {split: (data.melanoma[split], images) for split, images in data.images.items()}
+    known = {
+        split: (data.melanoma[split], images)
+        for split, images in data.images.items()
+        if split in data.melanoma  # a spec by hand may say less
+    }
     test = study.test_predictions.drop_duplicates("image_id")
     if not known and len(test):
         known = {"test": (int(test["label"].sum()), len(test))}
@@ -73,8 +77,8 @@ def sources(study: Study) -> str:
     drawn = " Its lesions are drawn by a program: there are no patients." * is_drawn(study)
     digest = f" SHA-256 of ids, labels, splits and content: {data.fingerprint}."
     return (
-        f"{sum(data.images.values())} images of {data.source}, the source of training, validation "
-        f"and test images alike.{drawn}{digest * bool(data.fingerprint)}"
+        f"{sum(data.images.values())} images, for training, validation and test, read from one "
+        f"source, {data.source}.{drawn}{digest * bool(data.fingerprint)}"
     )
 
 
@@ -227,7 +231,12 @@ def disjoint(study: Study) -> str:
 def analyses(study: Study) -> str:
     """Images and melanomas of each analysis, as a table."""
     rows: list[Cells] = [
-        {"used for": _USED_FOR[split], "split": split, "images": str(of), "melanoma": str(ill)}
+        {
+            "used for": _USED_FOR.get(split, UNKNOWN),
+            "split": split,
+            "images": str(of),
+            "melanoma": str(ill),
+        }
         for split, (ill, of) in counts(study).items()
     ]
     if not rows:

@@ -1,10 +1,10 @@
 """How a study's networks were judged: Markdown for items of a checklist."""
 
-from ablations.checklists.images import counted
+from ablations.checklists.images import UNKNOWN, counted
 from ablations.operating_points import SPECIFICITIES
+from ablations.remarks import references
 from ablations.rows import Study
 from ablations.statistics.resampling import LEAST_SENSITIVITY
-from masll.variants import REFERENCE
 
 _WEIGHTS = "class_weights"  # the option of the loss
 
@@ -22,11 +22,11 @@ def measures(study: Study) -> str:
     )
 
 
-def comparisons() -> str:
+def comparisons(study: Study) -> str:
     """The tests of a report."""
     return (
-        f"Comparison: difference in AUC to {REFERENCE} of the same backbone, paired on the test "
-        "images, with p-values adjusted by Holm's method for all comparisons of the study; the "
+        f"Comparison: difference in AUC to {references(study)}, paired on the test images, with "
+        "p-values adjusted by Holm's method within each family of comparisons; the "
         "primary question and the main effects of the parts as contrasts over all arms; "
         "equivalence by two one-sided tests; McNemar's exact test of decisions; the smallest true "
         "difference that such a test finds with 80 % power."
@@ -34,13 +34,22 @@ def comparisons() -> str:
 
 
 def _variance(study: Study) -> str:
-    several = study.confirmed.groupby("arm").size().max() > 1
-    if not several:
-        return "DeLong's variance, as there is one seed of each arm"
-    return (
+    several = (
         "the variance over images (DeLong) and over seeds, each counted once (Obuchowski and "
         "Rockette; Student's t with Satterthwaite's degrees of freedom)"
     )
+    seeds = _seeds(study)
+    if seeds is None:
+        return f"{several}, or over images alone where each arm has one seed"
+    return several if seeds > 1 else "DeLong's variance, as there is one seed of each arm"
+
+
+def _seeds(study: Study) -> int | None:
+    """The most seeds of an arm, as confirmed or else as planned; None where neither is known."""
+    if study.confirmed.empty:
+        planned: int | None = study.spec.options.get("seeds")
+        return planned
+    return int(study.confirmed.groupby("arm").size().max())
 
 
 def _specificities() -> str:
@@ -66,11 +75,13 @@ def _class_weights(study: Study) -> str:
         for name, arm in study.described.items()
         if _WEIGHTS in arm.fixed
     ]
-    if _WEIGHTS not in study.trials:
+    if _WEIGHTS not in {*study.trials, *(each.name for each in study.spec.space)}:
         if fixed:
             return f"Weights of the classes in the loss were fixed: {', '.join(fixed)}."
+        if not study.spec.is_complete:
+            return f"Weights of the classes in the loss: {UNKNOWN}."
         return "Both classes had the same weight in the loss."
-    used = study.confirmed.dropna(subset=[_WEIGHTS])
+    used = study.confirmed.reindex(columns=["arm", _WEIGHTS]).dropna()
     by_arm = [
         f"{arm} {'with' if of_arm[_WEIGHTS].astype(bool).all() else 'without'}"
         for arm, of_arm in used.groupby("arm")
@@ -102,7 +113,9 @@ def calculation() -> str:
 
 
 def ensembling(study: Study) -> str:
-    """Whether several models speak together."""
+    """Whether several models speak together; empty without confirmed models."""
+    if study.confirmed.empty:
+        return ""
     if study.confirmed.groupby("arm").size().max() > 1:
         return (
             "Figures are of single models, as means over the seeds of an arm. Beside them "

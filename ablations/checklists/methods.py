@@ -103,22 +103,40 @@ def tuning(study: Study, table: pd.DataFrame) -> str:
     options = study.spec.options
     searched = study.stage(Stage.SEARCH)
     counts = searched["status"].value_counts()
+    of_arms = len(study.arms) - len(study.unsearched)
     run = (
-        f"{len(searched)} search trials of {len(study.arms)} arms were run: "
+        f"{len(searched)} search trials of {of_arms} arms were run: "
         f"{counts.get('completed', 0)} completed, {counts.get('pruned', 0)} stopped early, "
         f"{counts.get('failed', 0)} failed."
     )
+    first = (
+        " The default setting was the first trial of every arm that was searched."
+        if study.spec.is_complete
+        else ""
+    )
     return "\n\n".join(
         [
-            "Each arm, one variant of the network on one backbone, was tuned by itself with the "
-            f"same budget. {_search(options)} {run}",
-            f"Searched: {_space(study.spec.space)}. The paper's setting was the first trial of "
-            "every arm.",
+            f"{_tuned(study)} {_search(options)} {run}",
+            f"Searched: {_space(study.spec.space)}.{first}",
             *recipe(study),
             *[f"Declared beside the variants: {line}" for line in declared(study)],
             selection(study),
             markdown([_chosen(row) for row in table.to_dict("records")]).rstrip(),
         ]
+    )
+
+
+def _tuned(study: Study) -> str:
+    """Which arms were searched, and which were not."""
+    if not study.unsearched:
+        return (
+            "Each arm, one variant of the network on one backbone, was tuned by itself with the "
+            "same budget."
+        )
+    return (
+        "Each arm that was searched was tuned by itself with the same budget. Not searched, as "
+        "their settings were given (a default setting, or all that is searched was fixed): "
+        f"{', '.join(study.unsearched)}."
     )
 
 
@@ -189,9 +207,11 @@ def selection(study: Study) -> str:
     """How an arm's final models came about."""
     seeds = study.spec.options.get("seeds")
     often = f" with {seeds} seed{'s' * (seeds != 1)}" if seeds else " with one or more seeds"
+    which = " that was searched, and the given setting of each other," * bool(study.unsearched)
     return (
-        f"The best hyperparameters of each arm were retrained{often}, without early stopping; the "
-        "epoch was chosen by validation AUC. Only these models were given the test images."
+        f"The best hyperparameters of each arm{which} were retrained{often}, without early "
+        "stopping; the epoch was chosen by validation AUC. Only these models were given the test "
+        "images."
     )
 
 

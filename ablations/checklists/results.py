@@ -10,13 +10,14 @@ from ablations.checklists.images import UNKNOWN, counted, is_drawn
 from ablations.checklists.methods import commit
 from ablations.differences import test_scores
 from ablations.formats import ABSENT, bullets, interval, markdown, mean_and_sd, number, p_text
-from ablations.remarks import cautions, recipe, reopened
+from ablations.remarks import cautions, declared, recipe, references, reopened
 from ablations.rows import Study
 from ablations.subgroups.words import subgroup_report
 from ablations.verdict import answers, verdict
-from masll.variants import REFERENCE
+from tuning.study.folder import ExternalFolder
 
 NOT_YET = "No confirmed model yet, so there is no performance to report."
+_EXTERNAL_REPORTS = ("external.md", "ablation.csv", "ablation.tex")
 
 
 def objectives(study: Study) -> str:
@@ -60,8 +61,9 @@ def performance(study: Study, table: pd.DataFrame, margin: float) -> str:
     return "\n\n".join(
         [
             f"On {len(images)} test images, {int((images['label'] == 1).sum())} melanoma; "
-            f"difference to {REFERENCE} of the same backbone; SEN and SPE at a probability of 0.5, "
+            f"difference to {references(study)}; SEN and SPE at a probability of 0.5, "
             "mean ± standard deviation over seeds.",
+            *declared(study),
             markdown(rows).rstrip(),
             bullets(verdict(study, table, margin)),
             *reopened(study),
@@ -101,10 +103,15 @@ def fairness(study: Study) -> str:
 
 def development_and_evaluation(study: Study) -> str:
     """How training and test images differ, as far as the files say."""
-    return (
-        "Training, validation and test images are of one source, with one definition of the "
-        f"outcome, and the image is the only predictor in all of them. {counted(study)}"
-    )
+    return f"{one_source(study)} The image is the only predictor in all of them. {counted(study)}"
+
+
+def one_source(study: Study) -> str:
+    """Where all images were read from, which says nothing of where they were taken."""
+    source = study.spec.data.source
+    if source is None:
+        return f"Source of the images: {UNKNOWN}."
+    return f"Training, validation and test images were read from one source, {source}."
 
 
 def interpretation(study: Study, table: pd.DataFrame, margin: float) -> str:
@@ -129,7 +136,7 @@ def limitations(study: Study) -> str:
         ]
     if is_drawn(study):
         lines.append("Lesions are drawn: the figures say nothing of patients.")
-    if not has_external(study):
+    if not external_sets(study):
         lines.append("No external set of images is evaluated in the study's folder.")
     return bullets(lines)
 
@@ -167,19 +174,34 @@ def robustness(study: Study) -> str:
     )
 
 
-def has_external(study: Study) -> bool:
-    """Whether confirmed models were evaluated on other images, in the study's folder."""
-    return bool((study.path / "external").is_dir())
+def external_sets(study: Study) -> list[ExternalFolder]:
+    """Other images that models were evaluated on: sets whose predictions the study's folder has."""
+    place = study.path / "external"
+    if not place.is_dir():
+        return []
+    # On S3 the content is all objects below, so that the first part of a name is the set's.
+    below = (str(each).removeprefix(f"{place}/") for each in place.content())
+    names = {name.partition("/")[0] for name in below}
+    sets = [study.folder.external(name) for name in sorted(names)]
+    return [each for each in sets if each.rows().is_dir() and any(each.rows().content())]
 
 
 def external(study: Study) -> str:
-    """Where external evaluations stand; empty where there are none."""
-    if not has_external(study):
+    """Where external evaluations stand, and which have a report; empty where there are none."""
+    sets = [
+        f"external/{each.path.name}/ {'with' if _is_reported(each) else 'without'} a report"
+        for each in external_sets(study)
+    ]
+    if not sets:
         return ""
     return (
-        "The confirmed models' predictions on external sets stand in external/NAME/ of the study's "
-        "folder, with a report of each."
+        f"The models' predictions on external sets stand in the study's folder: {', '.join(sets)}."
     )
+
+
+def _is_reported(found: ExternalFolder) -> bool:
+    """Whether there is a table of the arms on an external set, in whichever form."""
+    return any((found.report / name).exists() for name in _EXTERNAL_REPORTS)
 
 
 def protocol(study: Study) -> str:
@@ -193,8 +215,9 @@ def protocol(study: Study) -> str:
         else ""
     )
     return (
-        f"spec.json holds what was asked when the study began, on {begun}: arms, budget, search "
-        f"space, images and seeds.{openings}"
+        f"spec.json holds what was asked when the study began, on {begun}: arms, search space and "
+        "images. It holds the budget, trials of an arm and seeds, as last raised: a study that "
+        f"goes on may raise both.{openings}"
     )
 
 

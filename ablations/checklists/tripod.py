@@ -143,7 +143,7 @@ ITEMS = (
         "16",
         "Methods",
         "Training versus evaluation",
-        "how the settings and the people of the two differ, if they do",
+        "how settings, people and the definition of the outcome differ between the two, if they do",
         SPEC,
     ),
     Item(
@@ -259,7 +259,7 @@ def tripod(study: Study, table: pd.DataFrame, margin: float = MARGIN) -> Checkli
         "12b": "Pixels enter as item 7 has them; the network itself makes features of them.",
         "12c": methods.tuning(study, table),
         "12d": clusters,
-        "12e": f"{judging.measures(study)} {judging.comparisons()}",
+        "12e": f"{judging.measures(study)} {judging.comparisons(study)}",
         "12f": updating,
         "12g": judging.calculation(),
         "13": judging.imbalance(study),

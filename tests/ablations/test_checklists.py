@@ -1,6 +1,7 @@
 """The checklists say what the spec and the rows say, and leave the rest to the authors."""
 
 import functools
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ import pytest
 
 from ablations.checklists.checklist import Checklist
 from ablations.checklists.claim import claim
+from ablations.checklists.results import external
 from ablations.checklists.tripod import tripod
 from ablations.rows import Study, read_study
 from ablations.tables import ablation_table
+from masll.common.errors import InputError
 
 if TYPE_CHECKING:
     from conftest import StudyBuilder
@@ -97,7 +100,9 @@ def test_what_is_not_known_is_said_not_made_up(build):
     assert "not recorded in spec.json" in told["12c"]
     assert "12 of 40 test images (30.0%)" in told["13"]
     assert "DeLong's variance, as there is one seed" in told["12e"]
-    assert "same weight in the loss" in told["13"]
+    assert "Weights of the classes in the loss: not recorded in spec.json." in told["13"]
+    assert "first trial" not in told["12c"]
+    assert "Source of the images: not recorded in spec.json." in told["16"]
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -115,6 +120,90 @@ def test_a_test_set_opened_again_is_admitted(build):
         build.change("trials", name, functools.partial(pd.DataFrame.assign, confirmation=number))
     assert "the test set was opened 2 times" in items(build)["23a"]
     assert pd.read_parquet(build.path / "trials")["confirmation"].max() == 2
+
+
+def test_arms_with_other_references_and_families_are_told_as_such(build):
+    build.whole(arms=(PLAIN, GATED))
+    assert "difference to gated-fusion of the same backbone; SEN" in items(build)["23a"]
+    declare_defaults(build)
+    told = items(build)
+    for number in ("12e", "23a"):
+        assert "of the same backbone, or to the arm that is named" in told[number]
+    assert "compared with that arm as it was tuned" in told["23a"]
+    assert "Holm's method within each family of comparisons" in told["12e"]
+
+
+def test_default_settings_are_not_called_searched(build):
+    build.whole(arms=(PLAIN, GATED))
+    assert "Each arm, one variant of the network on one backbone, was tuned" in items(build)["12c"]
+    declare_defaults(build)
+    told = items(build)["12c"]
+    assert "Each arm that was searched was tuned by itself" in told
+    assert "6 search trials of 2 arms were run" in told
+    assert "Not searched, as" in told and "was fixed): gated-fusion-default/resnet18." in told
+    assert "of each arm that was searched, and the given setting of each other, were" in told
+
+
+def declare_defaults(build: "StudyBuilder") -> None:
+    """Make a study one of plain and gated networks, and of the latter as published."""
+    name, fixed = "gated-fusion-default", {"lr": 0.005}
+    described = {"variant": "gated-fusion", "fixed": fixed, "compare": "gated-fusion"}
+    options = {name: value for name, value in OPTIONS.items() if name != "space"}
+    arms = (PLAIN, GATED, (name, "resnet18"))
+    build.spec(arms, options=options, data=DATA, declared={name: described})
+    of_arm = {"arm": f"{name}/resnet18", "fixed": json.dumps(fixed)}
+    for seed in (11, 12):
+        trial = build.confirm(GATED, seed)
+        build.change("trials", trial, lambda rows: rows.assign(**of_arm))
+        build.change("predictions", trial, lambda rows: rows.assign(arm=of_arm["arm"]))
+
+
+def test_before_the_confirmation_seeds_are_those_planned_or_left_open(build):
+    build.spec((GATED,), seeds=5)
+    build.search(GATED)
+    assert "over seeds, each counted once" in items(build)["12e"]
+    assert states(checklist(build, claim))["27"] == "open"
+    build.spec((GATED,), options={})
+    assert "or over images alone where each arm has one seed" in items(build)["12e"]
+
+
+def test_a_budget_is_called_as_last_raised_and_a_source_one_path(build):
+    build.whole(arms=(GATED,))
+    begun = "2026-11-26T12:57:46+00:00"
+    build.spec((GATED,), options=WHOLE, data=DATA | {"source": "mine"}, created_at=begun)
+    told = items(build)
+    assert "trials of an arm and seeds, as last raised" in told["18c"]
+    assert "test images were read from one source, mine." in told["16"]
+    assert "one definition" not in told["16"]
+
+
+def test_only_external_sets_that_are_there_are_told_with_the_reports_they_have(build):
+    build.whole(arms=(GATED,))
+    (build.path / "external").mkdir()
+    assert external(read_study(build.path)) == ""
+    assert "No external set of images" in items(build)["26"]
+    for name in ("clinic", "PH2"):
+        (build.path / "external" / name / "predictions").mkdir(parents=True)
+        (build.path / "external" / name / "predictions" / "a.parquet").touch()
+    report = build.path / "external" / "PH2" / "report"
+    report.mkdir()
+    (report / "external.md").touch()
+    told = external(read_study(build.path))
+    assert "external/PH2/ with a report, external/clinic/ without a report." in told
+    assert "No external set of images" not in items(build)["26"]
+
+
+def test_a_spec_by_hand_that_says_less_or_something_odd_is_no_crash(build):
+    build.whole(arms=(GATED,))
+    data = {"images": {"train": 200, "test": 40, "more": 9}, "melanoma": {"test": 12, "more": 2}}
+    build.spec((GATED,), options=WHOLE, data=data)
+    told = items(build)
+    assert "12 of 40 test images" in told["20a"] and "train" not in told["20a"]
+    assert "| not recorded in spec.json | more | 9 | 2 |" in told["21"]
+    for name, value in (("positive", None), ("partial", "yes"), ("labels", 3), ("split_by", "x")):
+        build.spec((GATED,), options=WHOLE | {name: value})
+        with pytest.raises(InputError, match=f"options.{name} must be of type"):
+            read_study(build.path)
 
 
 WHOLE = OPTIONS | {
@@ -196,6 +285,11 @@ def test_a_weight_of_the_classes_that_was_fixed_is_told(build):
     assert (
         "Weights of the classes in the loss were fixed: class_weights=true." in items(build)["13"]
     )
+
+
+def test_a_weight_of_the_classes_that_is_to_be_searched_is_told_before_a_trial_has_ended(build):
+    build.spec((GATED,), options=WHOLE | {"space": OPTIONS["space"]}, data=DATA)
+    assert "Whether to weigh classes in the loss" in items(build)["13"]
 
 
 def test_what_is_known_of_the_images_is_counted_with_what_is_not(build):

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from masll import InputError, ModelConfig, build_model
-from masll.audit import AuditOptions
+from masll import InputError, ModelConfig, build_model, localizer_audit, localizer_sanity
+from masll.audit import AuditOptions, main
 from masll.config import TrainConfig
 from masll.data import find_source, open_store
 from masll.data.split import Split
@@ -79,12 +79,17 @@ def test_a_map_that_ignores_the_image_is_the_same_for_any_other(split):
     assert drawn[-1].correlation < 0.5, "its weights changed places"
 
 
-def test_a_network_that_has_learned_loses_its_map_with_its_weights(splits):
-    config = TrainConfig(epochs=2, batch_size=8, optimizer="adamw", lr=0.002)
-    trainer = Trainer(SMALL, config, *splits, torch.device("cpu"))
-    while not trainer.done:
-        trainer.run_epoch()
-    *drawn, other = sanity(trainer.model, splits[1], seeds=1)
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_network_loses_its_map_with_its_weights_whether_or_not_it_learned(splits, epochs):
+    """So the check refutes a map that is none of the weights, and proves no lesion of others."""
+    model = drawn_anew(build_model(SMALL), 1.0, splits[1], seed=7)
+    if epochs:
+        config = TrainConfig(epochs=epochs, batch_size=8, optimizer="adamw", lr=0.002)
+        trainer = Trainer(SMALL, config, *splits, torch.device("cpu"))
+        while not trainer.done:
+            trainer.run_epoch()
+        model = trainer.model
+    *drawn, other = sanity(model, splits[1], seeds=1)
     assert drawn[-1].correlation_high < 0.9 and other.correlation_high < 0.95
 
 
@@ -145,8 +150,18 @@ def test_the_correlation_is_spearmans(levels):
 
 
 def test_one_image_alone_has_no_other(split):
-    with pytest.raises(InputError, match="the validation split has 1"):
+    with pytest.raises(InputError, match=r"validation images whose lesion mask .* there is 1;"):
         sanity(build_model(SMALL), split.select(np.array([0])))
+
+
+def test_too_few_lesions_are_told_before_the_audit(isic_master, cache, tmp_path, monkeypatch):
+    save_model(build_model(SMALL), tmp_path / "model")
+    monkeypatch.setenv("MASLL_CACHE", str(cache))
+    monkeypatch.setattr(localizer_sanity, "lesioned", lambda _: np.array([0]))
+    monkeypatch.setattr(localizer_audit, "audit", lambda *_: pytest.fail("audited first"))
+    where = ("--data", str(isic_master), "--model", str(tmp_path / "model"))
+    with pytest.raises(InputError, match="there is 1; choose another --split"):
+        main([*where, "--device", "cpu", "--sanity"])
 
 
 def test_seeds_without_sanity_are_refused():

@@ -19,11 +19,13 @@ if TYPE_CHECKING:  # Arrow, which no option of a command needs
 
 SCHEMA_VERSION = 1
 FEWEST_TO_REPEAT = 4  # search trials of an arm, with which finalists are trained again
+_LISTS = ("variants", "backbones", "set", "positive", "labels", "split_by")
 _OPTIONS: Mapping[str, Any] = {  # types of those that reports read, too
     **dict.fromkeys(("trials", "epochs", "seeds", "seed", "finalists", "image_size"), int),
-    **dict.fromkeys(("variants", "backbones", "set"), tuple[str, ...]),
+    **dict.fromkeys(_LISTS, tuple[str, ...]),
     **dict.fromkeys(("sampler", "scheduler", "validation", "judge", "data", "fit"), str),
     "source_size": int | None,
+    "partial": bool,
 }
 TPE_BEGINS = 10  # trials of an arm that have to end before TPE draws; until then at random
 
