@@ -3,6 +3,7 @@
 A row of panels for each backbone.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,6 @@ from ablations.appearance import (
     whole_numbers,
 )
 from ablations.rows import Study, name_of
-from tuning.study.trial import Stage
 
 _CURVES = {"val_loss": "validation loss", "val_auc": "validation AUC"}
 _BOXES = {
@@ -33,49 +33,74 @@ def learning_curves(study: Study) -> Figure | None:
 
     Lines are means over seeds; bands span the seeds, where there are few arms.
     """
-    of_confirmed = study.stage(Stage.CONFIRM)[["trial_id", "arm"]]
+    of_confirmed = study.confirmed[["trial_id", "arm"]]
     epochs = study.epochs.merge(of_confirmed)
-    arms = in_order(epochs["arm"].unique())
-    if not arms or not set(_CURVES) <= set(epochs.columns):
+    if epochs.empty or not set(_CURVES) <= set(epochs.columns):
         return None
-    figure, panels = rows_of_panels(arms, 2)
-    for backbone, row in panels.items():
-        own = in_order(arms, backbone)
-        for axes, (column, what) in zip(row, _CURVES.items(), strict=True):
-            for arm in own:
-                of_arm = epochs[epochs["arm"] == arm].groupby("epoch")[column]
-                _line(axes, arm, of_arm.mean(), of_arm.min(), of_arm.max(), len(own))
-            _by_epoch(axes, what)
-    seeds = of_confirmed[of_confirmed["arm"].isin(arms)].groupby("arm")["trial_id"].nunique()
-    legend_below(figure, f"mean of {several(seeds, 'seed')}{_lacking(study, arms)}")
-    return figure
+    lacking = _lacking(study, epochs["arm"].unique())
+    return _by_epoch(epochs, _CURVES, _mean_and_range, "mean", "range", "seed", lacking)
 
 
 def boxes(study: Study) -> Figure | None:
-    """Share of the image inside the box, and share of boxes that fell back to the whole image."""
+    """Share of the image inside the box, and share of boxes that fell back to the whole image.
+
+    Lines are medians over trials; bands hold the middle half, where there are few arms.
+    """
     epochs = study.epochs
     if not set(_BOXES) <= set(epochs.columns):
         return None
     epochs = epochs[epochs["box_area"].notna()].merge(study.trials[["trial_id", "arm"]])
+    return _by_epoch(epochs, _BOXES, _quartiles, "median", "quartiles", "trial", ylim=(-0.02, 1.02))
+
+
+def _mean_and_range(values: Any) -> list[pd.Series]:
+    return [values.mean(), values.min(), values.max()]
+
+
+def _quartiles(values: Any) -> list[pd.Series]:
+    return [values.quantile(q) for q in (0.5, 0.25, 0.75)]
+
+
+def _by_epoch(
+    epochs: pd.DataFrame,
+    shown: Mapping[str, str],
+    summary: Callable[[Any], list[pd.Series]],
+    middle: str,
+    band: str,
+    of: str,
+    lacking: str = "",
+    **limits: Any,
+) -> Figure | None:
+    """Two columns of `epochs` over the epochs, a line an arm.
+
+    Args:
+        shown: columns, with the names of their axes.
+        summary: line, low and high of the band, of values grouped by epoch.
+        middle, band, of: what line and band are, and over what, as a legend says it.
+    """
     arms = in_order(epochs["arm"].unique())
     if not arms:
         return None
-    figure, panels = rows_of_panels(arms, 2)
+    figure, panels = rows_of_panels(arms, len(shown))
+    banded = False
     for backbone, row in panels.items():
         own = in_order(arms, backbone)
-        for axes, (column, what) in zip(row, _BOXES.items(), strict=True):
+        few = len(own) <= _MOST_BANDS
+        banded |= few
+        for axes, (column, what) in zip(row, shown.items(), strict=True):
             for arm in own:
                 of_arm = epochs[epochs["arm"] == arm].groupby("epoch")[column]
-                middle, low, high = (of_arm.quantile(q) for q in (0.5, 0.25, 0.75))
-                _line(axes, arm, middle, low, high, len(own))
-            _by_epoch(axes, what, ylim=(-0.02, 1.02))
-    trials = epochs.groupby("arm")["trial_id"].nunique()
-    legend_below(figure, f"median of {several(trials, 'trial')} an arm")
+                _line(axes, arm, *summary(of_arm), banded=few)
+            axes.set(xlabel="epoch", ylabel=what, **limits)
+            whole_numbers(axes)
+    counts = epochs[epochs["arm"].isin(arms)].groupby("arm")["trial_id"].nunique()
+    what = f"{middle} and {band}" if banded else middle
+    legend_below(figure, f"{what} of {several(counts, of)} an arm{lacking}")
     return figure
 
 
 def _line(
-    axes: Axes, arm: str, middle: pd.Series, low: pd.Series, high: pd.Series, arms: int
+    axes: Axes, arm: str, middle: pd.Series, low: pd.Series, high: pd.Series, *, banded: bool
 ) -> None:
     look = look_of(arm)
     axes.plot(
@@ -88,13 +113,8 @@ def _line(
         markevery=max(1, len(middle) // 10),
         label=name_of(arm),
     )
-    if arms <= _MOST_BANDS:
+    if banded:
         axes.fill_between(middle.index, low, high, color=look.colour, alpha=0.12, linewidth=0)
-
-
-def _by_epoch(axes: Axes, what: str, **more: Any) -> None:
-    axes.set(xlabel="epoch", ylabel=what, **more)
-    whole_numbers(axes)
 
 
 def cost_against_auc(study: Study, table: pd.DataFrame) -> Figure | None:
@@ -135,7 +155,7 @@ def cost_against_auc(study: Study, table: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _lacking(study: Study, arms: "pd.Index[str] | list[str]") -> str:
+def _lacking(study: Study, drawn: Iterable[str]) -> str:
     """Which arms of a study are not among those that are drawn, as a legend says it."""
-    others = [arm for arm in in_order(study.arms) if arm not in arms]
+    others = in_order(set(study.arms) - set(drawn))
     return f"; no confirmed model: {', '.join(map(name_of, others))}" if others else ""

@@ -1,7 +1,5 @@
 """What a study found, on what terms, and what is left of it: Markdown for items of a checklist."""
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -9,7 +7,7 @@ from ablations.brief import asked, headline
 from ablations.checklists.images import UNKNOWN, counted, is_drawn
 from ablations.checklists.methods import commit
 from ablations.differences import test_scores
-from ablations.formats import ABSENT, bullets, interval, markdown, mean_and_sd, number, p_text
+from ablations.formats import bullets, markdown, mean_and_sd, number, p_text, with_interval
 from ablations.remarks import cautions, declared, recipe, references, reopened
 from ablations.rows import Study
 from ablations.subgroups.words import subgroup_report
@@ -48,9 +46,11 @@ def performance(study: Study, table: pd.DataFrame, margin: float) -> str:
         {
             "arm": row["arm"],
             "seeds": str(row["seeds"]),
-            "AUC (95 % interval)": _with(row["auc_mean"], row["auc_low"], row["auc_high"], ".3f"),
-            "difference (95 % interval)": _with(
-                row["delta_auc"], row["delta_low"], row["delta_high"], "+.3f"
+            "AUC (95 % interval)": with_interval(
+                number(row["auc_mean"], ".3f"), row["auc_low"], row["auc_high"]
+            ),
+            "difference (95 % interval)": with_interval(
+                number(row["delta_auc"], "+.3f"), row["delta_low"], row["delta_high"]
             ),
             "p Holm": p_text(row["p_holm"]),
             "SEN": mean_and_sd(row["sen"], row["sen_sd"]),
@@ -70,12 +70,6 @@ def performance(study: Study, table: pd.DataFrame, margin: float) -> str:
             subgroup_report(study),
         ]
     )
-
-
-def _with(value: float, low: float, high: float, format_spec: str) -> str:
-    if math.isnan(value):
-        return ABSENT
-    return f"{number(value, format_spec)} ({interval(low, high)})"
 
 
 def clusters(study: Study) -> str:
