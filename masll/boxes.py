@@ -48,9 +48,10 @@ def replace_boxes(
         if lesions is None:
             raise ValueError("box 'mask' needs the lesions' rectangles")
         return found._replace(boxes=adjust_boxes(lesions, side, rule), fallback=nowhere)
+    boxes = torch.zeros_like(found.boxes)
     margin = side // 4 if box == "centre" else 0
-    constant = torch.tensor([margin, margin, side - margin, side - margin], device=images.device)
-    return found._replace(boxes=constant.expand(len(images), 4), fallback=nowhere)
+    boxes[:, :2], boxes[:, 2:] = margin, side - margin
+    return found._replace(boxes=boxes, fallback=nowhere)
 
 
 def shuffled(found: Localization) -> Localization:

@@ -97,9 +97,9 @@ def _capability(arch: str) -> tuple[int, int]:
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Full precision for what stands inside, whatever mixed precision stands around it."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return contextlib.nullcontext()  # on the meta device, which computes shapes only
+    if device.type == "meta":  # which computes shapes only, and knows no autocast
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def keep_freed_memory() -> None:

@@ -2,8 +2,8 @@
 
 import functools
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,27 @@ from masll.augment import random_turns, turn
 from masll.data.split import Split
 from masll.inputs import InputSpec
 from masll.lesions import LesionBoxes
+from masll.resident import resident_pixels
+
+
+class Batch(NamedTuple):
+    """Images of a training step as they are stored, and what is to become of them."""
+
+    pixels: Tensor  # (B, 3, S, S) uint8
+    turns: Tensor  # (B, 2, 2), see `masll.augment.turn`
+    labels: Tensor  # (B,) int64
+    lesions: Tensor | None  # (B, 4), see `Loader.lesions`
+
+    def clone(self) -> "Batch":
+        """The same in memory of its own."""
+        lesions = None if self.lesions is None else self.lesions.clone()
+        return Batch(self.pixels.clone(), self.turns.clone(), self.labels.clone(), lesions)
+
+    def fill(self, other: "Batch") -> None:
+        """Take the values of another of the same shapes, without moving."""
+        for mine, given in zip(self, other, strict=True):
+            if mine is not None and given is not None:
+                mine.copy_(given, non_blocking=True)
 
 
 class Loader:
@@ -34,7 +55,7 @@ class Loader:
 
     def images(self, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
         """Images of a split, normalised: (B, 3, S, S) float32."""
-        images = self._floats(split.images[chosen])
+        images = next(self._pixels(split, [chosen])).float()
         return self._normalise(images, out=images)
 
     def lesions(
@@ -47,27 +68,42 @@ class Loader:
 
     def training_batches(
         self, split: Split, batch_size: int, draws: torch.Generator
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """One pass over a split in random order: augmented images, labels (B,) int64, lesions.
+    ) -> Iterator[Batch]:
+        """One pass over a split in random order.
 
         Args:
             draws: on the CPU; decides the order and the augmentation.
         """
         order = torch.randperm(len(split), generator=draws).numpy()
-        for chosen in batches(order, batch_size):
-            pixels, turns = split.images[chosen], random_turns(len(chosen), draws)
-            side = pixels.shape[-1]
-            images = torch.empty(len(chosen), 3, side, side, device=self.device)
-            for start in range(0, len(chosen), self._group):
-                group = slice(start, start + self._group)
-                turned = turn(self._floats(pixels[group]), turns[group])
-                self._normalise(turned, out=images[group])
-            lesions = self.lesions(split, chosen, turns)
-            yield images, self.to_device(split.labels[chosen]), lesions
+        chosen = [*batches(order, batch_size)]
+        turns = [random_turns(len(rows), draws) for rows in chosen]
+        lesions = [self.lesions(split, *each) for each in zip(chosen, turns, strict=True)]
+        sizes = [len(rows) for rows in chosen]
+        # The whole epoch's at once: a GPU is handed nothing in a step but what may be pixels.
+        on_device = self.to_device(torch.cat(turns).numpy()).split(sizes)
+        labels = self.to_device(split.labels[order]).split(sizes)
+        pixels = self._pixels(split, chosen)
+        yield from map(Batch, pixels, on_device, labels, lesions)
 
-    def _floats(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
-        """(B, 3, S, S) uint8 -> float32 on the device, 0 to 255."""
-        return self.to_device(pixels).float()
+    def augmented(self, batch: Batch) -> Tensor:
+        """Its images, turned and normalised: (B, 3, S, S) float32."""
+        images = torch.empty(batch.pixels.shape, device=self.device)
+        for start in range(0, len(images), self._group):
+            group = slice(start, start + self._group)
+            turned = turn(batch.pixels[group].float(), batch.turns[group])
+            self._normalise(turned, out=images[group])
+        return images
+
+    def _pixels(self, split: Split, chosen: Sequence[npt.NDArray[np.int64]]) -> Iterator[Tensor]:
+        """Batches of a split's images on the device: (B, 3, S, S) uint8 each."""
+        resident = resident_pixels(split.images, self.device)
+        if resident is None:
+            yield from (self.to_device(split.images[rows]) for rows in chosen)
+            return
+        images, places = resident
+        on_device = self.to_device(places[np.concatenate(chosen)])
+        for rows in on_device.split([len(rows) for rows in chosen]):
+            yield images[rows]
 
     def to_device(self, values: npt.NDArray[Any]) -> Tensor:
         """An array as a tensor on the device."""

@@ -6,7 +6,6 @@ between epochs is the weights, the optimizer and the best epoch so far.
 
 import copy
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +29,7 @@ from masll.evaluation import (
     scores_elsewhere,
 )
 from masll.lesions import check_masked
-from masll.loading import Loader, batches
+from masll.loading import Batch, Loader, batches
 from masll.model import Masll, build_model
 from masll.optimization import (
     balanced_weights,
@@ -39,6 +38,7 @@ from masll.optimization import (
     schedule_factor,
 )
 from masll.results import EpochResult, Predictions
+from masll.stepping import CudaGraphs, PlainStep, RecordedStep, Step
 from masll.variants import describe
 
 _CHECKED_EVERY = 16  # steps; looking at the loss makes a GPU wait
@@ -138,6 +138,9 @@ class Trainer(TrainingRun):
         best_epoch: the one with the highest validation AUC.
         last_validation: the last epoch's predictions on the validation split; not kept in a state.
         best_weights: that epoch's weights, on the CPU; None if `keep_best_weights` is off.
+
+    Args:
+        record_steps: on a GPU, run each step as one CUDA graph (see `masll.stepping`).
     """
 
     def __init__(
@@ -149,6 +152,7 @@ class Trainer(TrainingRun):
         device: torch.device,
         *,
         keep_best_weights: bool = True,
+        record_steps: bool = True,
     ) -> None:
         torch.manual_seed(train_config.seed)
         self.config = train_config
@@ -172,12 +176,11 @@ class Trainer(TrainingRun):
             decay = train_config.weight_average
             self._average = ModelEmaV3(self.model, decay, use_warmup=True, warmup_power=3 / 4)
         self._run = torch.compile(self.model) if train_config.compile else self.model
-        weights = balanced_weights(train.labels).to(device) if train_config.class_weights else None
-        self._loss = functools.partial(
-            classification_loss,
-            class_weights=weights,
-            label_smoothing=train_config.label_smoothing,
-        )
+        weighted = train_config.class_weights
+        self._class_weights = balanced_weights(train.labels).to(device) if weighted else None
+        plain = PlainStep(self._batch_loss, self.optimizer)
+        recorded = record_steps and device.type == "cuda"
+        self._step: Step = RecordedStep(plain, device, CudaGraphs()) if recorded else plain
         self.steps_per_epoch = len([*batches(np.arange(len(train)), train_config.batch_size)])
         self.epoch = 0
         self.diverged = False
@@ -268,23 +271,25 @@ class Trainer(TrainingRun):
         total = torch.zeros((), device=self.device)
         lr = self.config.lr
         loaded = self.loader.training_batches(self.train, self.config.batch_size, draws)
-        for step, (images, labels, lesions) in enumerate(loaded):
+        for step, batch in enumerate(loaded):
             steps = self.epoch * self.steps_per_epoch + step
             lr = self.config.lr * schedule_factor(self.config, steps, self.steps_per_epoch)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
-            with autocast(self.device):
-                loss = self._loss(self._run(images, lesions), labels)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
+            loss = self._step(batch, lr)
             if self._average is not None:
                 self._average.update(self.model, steps + 1)
-            total += loss.detach() * len(labels)  # stays on the device: no wait inside the step
+            total += loss * len(batch.labels)  # stays on the device: no wait inside the step
             on_step((step + 1) / self.steps_per_epoch)
             if step % _CHECKED_EVERY == 0 and not bool(total.isfinite()):
                 break  # diverged: the rest of the epoch would be wasted
         return float(total) / len(self.train), lr
+
+    def _batch_loss(self, batch: Batch) -> Tensor:
+        images = self.loader.augmented(batch)
+        with autocast(self.device):
+            out = self._run(images, batch.lesions)
+            return classification_loss(
+                out, batch.labels, self._class_weights, self.config.label_smoothing
+            )
 
     @property
     def _judged(self) -> Masll:

@@ -22,6 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from masll.common.errors import InputError
+from tuning import mps
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions
 from tuning.packing import measure_packing, wait_for_gpu
@@ -67,6 +68,8 @@ def ray_session(options: SearchOptions) -> Iterator[Path]:
         if not options.address:
             stack.enter_context(own_token(folder / "token"))
             stack.enter_context(loopback_only())
+            if options.shares_gpus:
+                stack.enter_context(mps.own_mps(folder))
         stack.callback(ray.shutdown)
         _start(options, folder)
         yield folder
@@ -126,7 +129,8 @@ def choose_slots(options: SearchOptions, arms: Sequence[Arm], say: Callable[[str
     wait_for_gpu()  # until a cluster has one, the cores beside it are a guess
     beside_one = find_slots(replace(options, cpus_per_trial=None), _machines(ray.nodes())).cpus
     trials = measure_packing(options, arms, beside_one)
-    say(f"{trials} trial{'s' * (trials > 1)} on each GPU")
+    together = ", side by side by NVIDIA's MPS" if trials > 1 and mps.in_use() else ""
+    say(f"{trials} trial{'s' * (trials > 1)} on each GPU{together}")
     return find_slots(options, _machines(ray.nodes()), share_of(trials))
 
 

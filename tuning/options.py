@@ -305,6 +305,11 @@ class SearchOptions(DataOptions):
         """The part of a GPU that each trial has; None where it is to be measured."""
         return parse_share(self.gpus_per_trial)
 
+    @property
+    def shares_gpus(self) -> bool:
+        """Whether several trials may run on one GPU."""
+        return self.num_gpus != 0 and self.gpu_share != 1
+
 
 def resolve(chosen: dict[str, Any]) -> SearchOptions:
     """What was given on the command line, the rest by the preset and the defaults."""

@@ -65,8 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
             except Skipped as reason:
                 verdict, seen = "skipped", str(reason)
             except Exception as error:  # whatever it is, the page names it
-                first = str(error).strip().partition("\n")[0]
-                verdict, seen = "**FAILED**", f"{type(error).__name__}: {first}"
+                # What a compiler says stands in its second line.
+                said = " ".join(str(error).split("\n")[:2]).strip()
+                verdict, seen = "**FAILED**", f"{type(error).__name__}: {said}"
                 failed += 1
             seconds = time.monotonic() - started
             print(f"| {name} | {verdict} | {seen} | {seconds:.0f} |", flush=True)

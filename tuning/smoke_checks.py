@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,9 +131,30 @@ def _steps(here: Here) -> str:
     )
 
 
+def _graphs(here: Here) -> str:
+    """Steps recorded as CUDA graphs, against plain ones, by a loss that both come to."""
+    here.need_gpu()
+    split = _noise(90, 2 * here.image_size)
+    seconds, losses = [], []
+    for plain in (True, False):
+        config = ModelConfig(backbone=here.backbone, pretrained=False, image_size=here.image_size)
+        training = TrainConfig(epochs=3, lr=1e-4)
+        trainer = Trainer(config, training, split, split, here.device, record_steps=not plain)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # one says that nothing could be recorded
+            results = [trainer.run_epoch() for _ in range(3)]
+        losses.append(results[-1].train_loss)
+        seconds.append(results[-1].seconds)
+    difference = abs(losses[0] - losses[1])
+    _require(difference < 0.05, f"with graphs, the loss differs by {difference:.3f}")
+    return (
+        f"gated-fusion on {here.backbone}, three epochs: the loss differs by {difference:.4f}; an "
+        f"epoch takes {seconds[1] / seconds[0]:.2f} of the time"
+    )
+
+
 def _compile(here: Here) -> str:
-    images = np.random.default_rng(0).integers(0, 256, (30, 3, 128, 128), dtype=np.uint8)
-    split = Split("train", tuple(map(str, range(30))), np.arange(30) % 2, images)
+    split = _noise(30, 128)
     config = ModelConfig(backbone=here.small, pretrained=False, image_size=64)
     losses = []
     for compiled in (False, True):
@@ -183,10 +205,16 @@ CHECKS: dict[str, Callable[[Here], str]] = {
     "bfloat16": _bfloat16,
     "crop": _crop,
     "a step against the CPU": _steps,
+    "CUDA graphs": _graphs,
     "torch.compile": _compile,
     "packed, killed, resumed": _packed,
     "--gpus-per-trial auto": _auto,
 }
+
+
+def _noise(images: int, side: int) -> Split:
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 3, side, side), dtype=np.uint8)
+    return Split("train", tuple(map(str, range(images))), np.arange(images) % 2, pixels)
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -9,31 +9,36 @@ import numpy.typing as npt
 
 
 class Pixels:
-    """Rows of arrays of images or masks as if they were one array, copied when asked for."""
+    """Rows of arrays of images or masks as if they were one array, copied when asked for.
+
+    Attributes:
+        parts: arrays of (M, ...), one after the other.
+        rows: (N,), which of theirs.
+    """
 
     def __init__(
         self, parts: Sequence[npt.NDArray[np.uint8]], rows: npt.NDArray[np.int64] | None = None
     ) -> None:
-        self._parts = parts
+        self.parts = [*parts]
         self._starts = np.cumsum([0, *map(len, parts)])
-        self._rows = np.arange(self._starts[-1]) if rows is None else rows
-        self.shape = (len(self._rows), *parts[0].shape[1:])
+        self.rows = np.arange(self._starts[-1]) if rows is None else rows
+        self.shape = (len(self.rows), *parts[0].shape[1:])
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def select(self, rows: npt.NDArray[np.int64]) -> "Pixels":
         """Some of the rows, still not copied."""
-        return Pixels(self._parts, self._rows[rows])
+        return Pixels(self.parts, self.rows[rows])
 
     def __getitem__(self, chosen: Any) -> npt.NDArray[np.uint8]:
         """Rows by index array or slice: (n, 3, S, S) of images, (n, S, S) of masks."""
-        rows = self._rows[chosen]
+        rows = self.rows[chosen]
         part_of = np.searchsorted(self._starts, rows, side="right") - 1
         images = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for part in np.unique(part_of):
             here = part_of == part
-            images[here] = self._parts[part][rows[here] - self._starts[part]]
+            images[here] = self.parts[part][rows[here] - self._starts[part]]
         return images
 
 

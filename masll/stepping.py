@@ -1,0 +1,136 @@
+"""One training step: forward, backward, optimizer; on a GPU recorded once and played again.
+
+A step of two small networks starts thousands of kernels of some microseconds each, and the host
+takes longer to start them than a large GPU to run them. A CUDA graph starts them all at once. It
+knows memory by its address, so that a batch is copied to where the recorded one lay, and the
+learning rate is a number on the GPU.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from masll.loading import Batch
+
+Work = Callable[[], None]
+
+
+class Step(Protocol):
+    """Takes a batch and a learning rate, changes the weights."""
+
+    def __call__(self, batch: Batch, lr: float) -> Tensor:
+        """The batch's mean loss before the step: (), on the device, to be read before the next."""
+
+
+class PlainStep(Step):
+    """A step as PyTorch's tutorials have it.
+
+    Args:
+        loss: of a batch, with the graph of its gradients.
+    """
+
+    def __init__(self, loss: Callable[[Batch], Tensor], optimizer: torch.optim.Optimizer) -> None:
+        self._loss = loss
+        self._optimizer = optimizer
+
+    def __call__(self, batch: Batch, lr: float | Tensor) -> Tensor:
+        self.set_rate(lr)
+        self.forget_gradients()
+        loss = self._loss(batch)
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def set_rate(self, lr: float | Tensor) -> None:
+        """A learning rate, or one that is changed where it lies: ()."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+            if "capturable" in group:
+                group["capturable"] = isinstance(lr, Tensor)
+
+    def forget_gradients(self) -> None:
+        """Give back their memory."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+
+class RecordedStep(Step):
+    """The same step, recorded for each size of batch when that comes for the second time.
+
+    The first of a size runs as it is, so that libraries choose their kernels and the optimizer
+    makes its state outside the record. What cannot be recorded, as it asks the host something,
+    runs as it is for good, with one warning.
+
+    Args:
+        device: that of the weights.
+        record: takes work without running it; returns what runs it.
+    """
+
+    def __init__(
+        self, step: PlainStep, device: torch.device, record: Callable[[Work], Work]
+    ) -> None:
+        self._step = step
+        self._record: Callable[[Work], Work] | None = record
+        self._lr = torch.zeros((), device=device)
+        self._recorded: dict[int, tuple[Batch, Tensor, Work] | None] = {}
+
+    def __call__(self, batch: Batch, lr: float) -> Tensor:
+        size = len(batch.labels)
+        if self._record is None or size not in self._recorded:
+            self._recorded[size] = None
+            return self._step(batch, lr)
+        recorded = self._recorded[size]
+        if recorded is None:
+            try:
+                recorded = self._recorded[size] = self._recording(batch, self._record)
+            except RuntimeError as error:
+                reason = str(error).strip().partition("\n")[0]
+                warnings.warn(f"steps run without a CUDA graph: {reason}", stacklevel=2)
+                self._record = None
+                return self._step(batch, lr)
+        self._lr.fill_(lr)
+        kept, loss, play = recorded
+        kept.fill(batch)
+        play()
+        self._step.set_rate(lr)  # as a state keeps it
+        return loss
+
+    def _recording(
+        self, batch: Batch, record: Callable[[Work], Work]
+    ) -> tuple[Batch, Tensor, Work]:
+        kept = batch.clone()
+        loss = torch.zeros_like(self._lr)
+
+        def work() -> None:
+            loss.copy_(self._step(kept, self._lr))
+
+        self._step.forget_gradients()
+        return kept, loss, record(work)
+
+
+class CudaGraphs:
+    """Records work as CUDA graphs, which share the memory that they work in."""
+
+    def __call__(self, work: Work) -> Work:
+        return _recorded(work, _pool()).replay
+
+
+@functools.cache
+def _pool() -> torch.cuda.CUDAGraph:
+    """A graph that is never played: memory is shared as long as one is there that has it."""
+    number = torch.zeros((), device="cuda")
+    return _recorded(number.zero_)
+
+
+def _recorded(
+    work: Callable[[], object], beside: torch.cuda.CUDAGraph | None = None
+) -> torch.cuda.CUDAGraph:
+    graph = torch.cuda.CUDAGraph()
+    pool = None if beside is None else beside.pool()
+    # Another thread may copy weights for a checkpoint meanwhile.
+    with torch.cuda.graph(graph, pool, capture_error_mode="thread_local"):
+        work()
+    return graph
