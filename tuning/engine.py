@@ -8,6 +8,7 @@ the rows of whatever has ended written.
 import contextlib
 import logging
 import os
+import signal
 import tempfile
 import time
 import traceback
@@ -72,7 +73,24 @@ def ray_session(options: SearchOptions) -> Iterator[Path]:
                 stack.enter_context(mps.own_mps(folder))
         stack.callback(ray.shutdown)
         _start(options, folder)
+        stack.enter_context(_kill_is_ctrl_c())
         yield folder
+
+
+@contextlib.contextmanager
+def _kill_is_ctrl_c() -> Iterator[None]:
+    """`kill`, `timeout` and Slurm end a search in order. Ray's own handler prints its stack."""
+
+    def stop(*_: object) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)  # which Tune listens to while it runs
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _start(options: SearchOptions, folder: Path) -> None:

@@ -38,7 +38,7 @@ examples:
       what another study was asked, or a TOML file of options, but for what is given beside it
       (python -m tuning.status STUDY --config prints one)
 
-exit status: 0 all done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-C
+exit status: 0 all done, 1 some trials failed, 2 bad input, 130 stopped by Ctrl-C or kill
 """
 
 _FLAGS = {

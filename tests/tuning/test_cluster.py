@@ -104,6 +104,7 @@ def test_eight_trials_at_once_on_three_nodes_and_a_lost_node_loses_no_trial(
     assert set(trials["status"]) == {"completed"} and not trials["crashes"].any()
     lost = trials.index[trials["preemptions"] == 1]
     assert set(lost) & set(on_b), "what the lost node was training"
-    assert set(trials.loc[lost, "node"]) <= {"a", "c", "d"} and "d" in set(trials["node"])
+    # On the new node, or on a slot of the old ones that was free sooner.
+    assert set(trials.loc[lost, "node"]) <= {"a", "c", "d"}
     epochs = pd.read_parquet(study / "epochs").groupby("trial_id")["epoch"].apply(list)
     assert all(seen == list(range(1, 201)) for seen in epochs), "each epoch once"

@@ -80,6 +80,18 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(isic_master, cache,
     assert done <= set(trial_ids(study))
 
 
+@pytest.mark.slow
+def test_kill_timeout_and_slurm_end_a_search_as_ctrl_c_does(isic_master, cache, tmp_path):
+    study = tmp_path / "study"
+    process = start_search(cache, "--data", isic_master, "--study", study, *SMALL)
+    wait_for_trials(study, 1, process)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 130, (output, errors)
+    assert f"--study {study} --resume" in output.replace("\n", "")
+    assert "SIGTERM" not in output + errors and "Traceback" not in errors
+
+
 @pytest.mark.soak
 def test_a_trial_of_a_killed_worker_goes_on_from_its_last_checkpoint(isic_master, cache, tmp_path):
     study = tmp_path / "study"
