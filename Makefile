@@ -41,8 +41,8 @@ lint: $(READY)  ## style, types, who may import whom, declared packages
 smoke-gpu: $(READY)  ## does it work on this machine's GPUs? A page for an issue, under 10 minutes
 	$(BIN)/python -m tuning.smoke
 
-bench: $(READY)  ## what the parts of the network cost, as ratios
-	$(BIN)/python -m tests.benchmarks.step
+bench: $(READY)  ## every figure that is aimed at, measured now: some 20 minutes of a quiet machine
+	$(BIN)/python -m tests.benchmarks
 
 format: $(READY)  ## let ruff put the code in order
 	$(BIN)/ruff check --fix

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import pandas as pd
 import psutil
 from PIL import Image
 
+from tests.benchmarks.goals import Goal
 from tests.benchmarks.usual import BACKBONE, EPOCHS, HIGH, LOW, PIXELS, SEEDS, SOURCE, TRIALS
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +103,19 @@ def busy_seconds() -> float:
     """Processor seconds that the machine has spent so far."""
     spent = psutil.cpu_times()
     return float(spent.user + spent.nice + spent.system)
+
+
+def goals(data: Path, images: int) -> Iterator[Goal]:
+    """Of a whole ablation, on images as they are and enlarged to native size."""
+    for enlarge, what, target in ((1, "256 pixels", 0.75), (6, "native size", 0.5)):
+        with tempfile.TemporaryDirectory() as folder:
+            table = write_images(data, Path(folder) / "images", images, enlarge)
+            own, plain = cost("ours", table), cost("plain", table)
+            of = f"whole ablation of {images} images of {what}"
+            yield Goal(f"{of}, over a plain script", own.seconds / plain.seconds, target)
+            if enlarge == 1:
+                usual = cost("tune", table)
+                yield Goal(f"{of}, over usual Ray Tune", own.seconds / usual.seconds, 0.4)
 
 
 def main() -> None:

@@ -10,11 +10,13 @@ end of the first trial to that of the last, so that what is paid once is not cou
 
 import argparse
 import datetime
+import math
 import multiprocessing
 import os
+import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import optuna
@@ -26,6 +28,7 @@ from masll import VARIANTS
 from masll.common.storage import LocalPath
 from masll.data.options import DataOptions
 from masll.results import EpochResult
+from tests.benchmarks.goals import Goal
 from tuning import engine
 from tuning.dashboard import DashboardFile
 from tuning.ledger import Ledger
@@ -56,6 +59,7 @@ class Cost(NamedTuple):
 
     mean: float
     growth: float  # that of the last fifth of the trials over that of the first
+    driver: float = math.nan  # processor seconds of this process for each trial
 
     @classmethod
     def of(cls, ends: list[float]) -> "Cost":
@@ -124,11 +128,11 @@ def this_engine(trials: int) -> Cost:
             dashboard.add(result)
             ends.append(time.time())
 
-        slots = Slots(WORKERS, 1, 0)
+        slots, began = Slots(WORKERS, 1, 0), time.process_time()
         ledger = Ledger(plan, RowWriter(study, DEFAULT_SPACE), slots, on_result=on_result)
         engine.run(ledger, job, worker=NoTraining)
         assert len(ends) == trials
-        return Cost.of(ends)
+        return Cost.of(ends)._replace(driver=(time.process_time() - began) / trials)
 
 
 def function_api(trials: int) -> Cost:
@@ -220,6 +224,22 @@ def _optimize(path: str, trials: int) -> None:
     study.optimize(objective, n_trials=trials)
 
 
+def goals() -> Iterator[Goal]:
+    """Of the driver, with trials that train nothing, few and many."""
+    with engine.ray_session(_nothing()):
+        few, many = (this_engine(trials) for trials in (1_000, 5_000))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    yield Goal("driver, processor time a trial, of 5,000", 1000 * many.driver, 15, unit="ms")
+    yield Goal("the same over that of 1,000 trials", many.driver / few.driver, 1.25)
+    yield Goal("the driver's memory", memory, 1, unit="GB")
+
+
+def _nothing() -> SearchOptions:
+    return SearchOptions(
+        num_gpus=0, backbones=("none",), trials=1, epochs=1, seeds=1, image_size=32
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -237,10 +257,7 @@ def main() -> None:
     print(f"{datetime.date.today()}, {os.cpu_count()} cores; seconds of a worker for each trial,")
     print("times that of this engine, and that of the last fifth of trials over the first's")
     ours = 0.0
-    options = SearchOptions(
-        num_gpus=0, backbones=("none",), trials=1, epochs=1, seeds=1, image_size=32
-    )
-    with engine.ray_session(options):
+    with engine.ray_session(_nothing()):
         for name, trials, measure in runs:
             cost = measure(trials)
             ours = ours or cost.mean

@@ -13,7 +13,7 @@ an epoch of gated-fusion over twice the bare steps of baseline (target: at most 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +28,10 @@ from masll.loading import Batch
 from masll.optimization import classification_loss
 from masll.stepping import CudaGraphs, PlainStep, RecordedStep, Step
 from masll.training import Trainer
+from tests.benchmarks.goals import Goal
 
 REFERENCE = "gated-fusion"
+_SMALL = "efficientnet_lite0"
 
 
 class Costs(NamedTuple):
@@ -64,15 +66,7 @@ def main() -> None:
             split = drawn(given.images, 2 * pixels)
             rounds = {}
             for variant in given.variants:
-                config = ModelConfig(variant, backbone, False, image_size=pixels)
-                trainer = Trainer(
-                    config,
-                    TrainConfig(batch_size=given.batch_size, lr=1e-4, epochs=1000),
-                    split,
-                    split,
-                    device,
-                    keep_best_weights=False,
-                )
+                trainer = trainer_of(variant, backbone, pixels, given.batch_size, split, device)
                 rounds[variant] = measure(trainer, given.rounds)
                 milliseconds = 1000 / trainer.steps_per_epoch
                 step = milliseconds * statistics.median(each.epoch for each in rounds[variant])
@@ -90,6 +84,53 @@ def main() -> None:
                     f"{of([ours.epoch / (2 * one.recorded) for ours, one in pairs])} |",
                     flush=True,
                 )
+
+
+def goals() -> Iterator[Goal]:
+    """Of an epoch over its bare passes, for the worst variant; on a GPU also over two baselines."""
+    device = find_device()
+    on_gpu = device.type == "cuda"
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    cases = [("densenet121", 256)] if on_gpu else [(_SMALL, each) for each in (64, 128, 256)]
+    for backbone, pixels in cases:
+        rounds = all_variants(backbone, pixels, images=30, batch=15, rounds=3, device=device)
+        bare = {
+            variant: statistics.median(
+                each.epoch / (each.recorded if on_gpu else each.bare) for each in costs
+            )
+            for variant, costs in rounds.items()
+        }
+        worst = max(bare, key=lambda variant: bare[variant])
+        yield Goal(f"epoch / bare passes, {backbone}, {pixels} pixels, {worst}", bare[worst], 1.1)
+        if on_gpu:
+            pairs = zip(rounds[REFERENCE], rounds["baseline"], strict=True)
+            two = statistics.median(ours.epoch / (2 * one.bare) for ours, one in pairs)
+            yield Goal(f"epoch / two bare passes of baseline, {backbone}", two, 1.15)
+
+
+def all_variants(
+    backbone: str, pixels: int, images: int, batch: int, rounds: int, device: torch.device
+) -> dict[str, list[Costs]]:
+    """Rounds of each variant."""
+    split = drawn(images, 2 * pixels)
+    return {
+        variant: measure(trainer_of(variant, backbone, pixels, batch, split, device), rounds)
+        for variant in VARIANTS
+    }
+
+
+def trainer_of(
+    variant: str, backbone: str, pixels: int, batch: int, split: Split, device: torch.device
+) -> Trainer:
+    return Trainer(
+        ModelConfig(variant, backbone, False, image_size=pixels),
+        TrainConfig(batch_size=batch, lr=1e-4, epochs=1000),
+        split,
+        split,
+        device,
+        keep_best_weights=False,
+    )
 
 
 def drawn(images: int, side: int) -> Split:

@@ -9,17 +9,18 @@ Each process trains gated-fusion on drawn pixels. Target: four do 2.4 times as m
 import argparse
 import contextlib
 import multiprocessing
-import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
 from masll import ModelConfig
 from masll.config import TrainConfig
+from tests.benchmarks.goals import Goal
+from tuning.mps import in_use, own_mps
 
 
 def main() -> None:
@@ -44,6 +45,16 @@ def main() -> None:
                 f"{processes} at once {together:.0f} images/s, {together / alone:.2f} x one",
                 flush=True,
             )
+
+
+def goals() -> Iterator[Goal]:
+    """Of four trainings on one GPU, with MPS where there is the program for it."""
+    given = argparse.Namespace(
+        backbone="densenet121", pixels=256, images=150, batch_size=15, seconds=5.0
+    )
+    alone = rate(given, 1)
+    with mps() if shutil.which("nvidia-cuda-mps-control") else contextlib.nullcontext():
+        yield Goal("four trainings on a GPU / one", rate(given, 4) / alone, 2.4, least=True)
 
 
 def rate(given: argparse.Namespace, processes: int) -> float:
@@ -90,17 +101,11 @@ def train(given: argparse.Namespace, barrier: Barrier, rates: Any) -> None:
 
 @contextlib.contextmanager
 def mps() -> Iterator[None]:
-    """NVIDIA's Multi-Process Service for processes that start inside."""
-    control = shutil.which("nvidia-cuda-mps-control")
-    if control is None:
-        raise SystemExit("no nvidia-cuda-mps-control on PATH; leave --mps out")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["CUDA_MPS_PIPE_DIRECTORY"] = os.environ["CUDA_MPS_LOG_DIRECTORY"] = folder
-        subprocess.run([control, "-d"], check=True)
-        try:
-            yield
-        finally:
-            subprocess.run([control], input="quit\n", text=True, check=False)
+    """As the search starts it."""
+    with tempfile.TemporaryDirectory() as folder, own_mps(Path(folder)):
+        if not in_use():
+            raise SystemExit("no nvidia-cuda-mps-control that runs here; leave --mps out")
+        yield
 
 
 if __name__ == "__main__":

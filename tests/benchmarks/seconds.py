@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from masll.common.storage import LocalPath
 from masll.data.synthetic import synthesize
 from masll.model import save_model
 from masll.variants import VARIANTS
+from tests.benchmarks.goals import Goal
 from tests.benchmarks.report import write_study
 from tests.test_imports import COMMANDS
 from tuning.study.folder import StudyFolder
@@ -103,6 +105,20 @@ def row(line: Line, folder: Path, runs: int) -> str:
     met = share >= 0.5 if line.target is None else seconds <= line.target
     words = line.words.replace(f"{folder}/", "")
     return f"{words:<52}{seconds:8.2f}{share:10.0%}{target:>14}  {'' if met else 'missed'}".rstrip()
+
+
+def goals() -> Iterator[Goal]:
+    """The slowest command line of each kind."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        slowest: dict[float, tuple[float, str]] = {}
+        for line in lines(folder, trials=5000):
+            if line.target is not None:
+                spent = statistics.median(taken(line.words, folder).seconds for _ in range(3))
+                found = spent, line.words.replace(f"{folder}/", "")
+                slowest[line.target] = max(slowest.get(line.target, found), found)
+        for target, (spent, words) in sorted(slowest.items()):
+            yield Goal(f"processor time of `{words}`, the slowest such", spent, target, unit="s")
 
 
 def main() -> None:
