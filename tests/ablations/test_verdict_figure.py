@@ -1,6 +1,5 @@
 """The verdict as a picture says what the report in brief says, and does so each time alike."""
 
-import re
 import xml.etree.ElementTree
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from ablations.rows import read_study
 from ablations.tables import ablation_table
 from ablations.verdict_figure import verdict_figure
 from masll.common.storage import any_path
-from tests.support import ROOT
 
 if TYPE_CHECKING:
     from conftest import StudyBuilder
@@ -56,13 +54,3 @@ def test_the_same_rows_give_the_same_picture_byte_by_byte(build, tmp_path):
 def test_a_study_with_nothing_to_compare_has_no_picture(build):
     study = read_study(build.whole(arms=(GATED,), seeds=1).path)
     assert verdict_figure(study, ablation_table(study)) is None
-
-
-def test_the_picture_of_the_front_page_is_of_the_study_whose_screen_stands_below_it():
-    svg = (ROOT / "docs" / "verdict.svg").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^(\S.*?)  +(adds|not shown) +(\S+ \[.*?\]) +(p .*)$", readme, re.MULTILINE)
-    assert len(lines) >= 4
-    for line in lines:
-        assert all(cell in words(svg) for cell in line), line
-    assert len(svg) < 60_000
