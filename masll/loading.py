@@ -43,11 +43,15 @@ class Loader:
     Args:
         inputs: what the network's images must look like.
         box: where the network looks; that of the lesion mask comes with each batch.
+        keep: whether images that are asked for again and again stay on a GPU.
     """
 
-    def __init__(self, inputs: InputSpec, device: torch.device, box: str = "sll") -> None:
+    def __init__(
+        self, inputs: InputSpec, device: torch.device, box: str = "sll", *, keep: bool = False
+    ) -> None:
         self.device = device
         self._box = box
+        self._keep = keep
         self._normalise = inputs.normalisation(device)
         # A core's cache holds a pair of images with their coordinates: on the CPU a batch is
         # augmented in groups of two images a core, in two thirds of the time.
@@ -96,7 +100,7 @@ class Loader:
 
     def _pixels(self, split: Split, chosen: Sequence[npt.NDArray[np.int64]]) -> Iterator[Tensor]:
         """Batches of a split's images on the device: (B, 3, S, S) uint8 each."""
-        resident = resident_pixels(split.images, self.device)
+        resident = resident_pixels(split.images, self.device) if self._keep else None
         if resident is None:
             yield from (self.to_device(split.images[rows]) for rows in chosen)
             return

@@ -168,7 +168,7 @@ class Trainer(TrainingRun):
         if model_config.box == "mask":
             check_masked(train)
             check_masked(validation)
-        self.loader = Loader(self.model.inputs, device, model_config.box)
+        self.loader = Loader(self.model.inputs, device, model_config.box, keep=True)
         self.optimizer = make_optimizer(self.model, train_config)
         # Its decay begins low, so that it soon forgets the weights that nothing was learned in.
         self._average: ModelEmaV3 | None = None

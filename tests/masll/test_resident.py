@@ -54,7 +54,7 @@ def test_batches_are_the_same_from_a_shelf(pooled, monkeypatch):
     shelf, batches = Shelf(10**6, CPU), {}
     for name in ("copied", "resident"):
         draws = torch.Generator().manual_seed(3)
-        loader = Loader(SPEC, CPU)
+        loader = Loader(SPEC, CPU, keep=True)
         batches[name] = [*loader.training_batches(split, 6, draws)]
         batches[name, "images"] = loader.images(split, np.array([3, 1]))
         monkeypatch.setattr(loading, "resident_pixels", lambda images, _: shelf.find(images))
@@ -63,3 +63,8 @@ def test_batches_are_the_same_from_a_shelf(pooled, monkeypatch):
         for one, other in zip(mine[:3], yours[:3], strict=True):
             assert torch.equal(one, other)
     assert torch.equal(batches["copied", "images"], batches["resident", "images"])
+
+
+def test_who_predicts_once_keeps_nothing_on_a_gpu(pooled, monkeypatch):
+    monkeypatch.setattr(loading, "resident_pixels", lambda *_: pytest.fail("kept"))
+    Loader(SPEC, CPU).images(pooled, np.array([0]))
