@@ -7,7 +7,9 @@ Ray where they are needed.
 import contextlib
 import dataclasses
 import datetime
+import importlib
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -295,6 +297,8 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
                 if options.in_process
                 else engine.run(ledger, job, folder=ray_folder)
             )
+        if plan.done:  # the last screen's packages, while Ray ends
+            threading.Thread(target=importlib.import_module, args=("ablations.documents",)).start()
     try:
         with_run(spec, folder, started, slots, outcome).write(folder)
     except InputError:

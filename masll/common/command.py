@@ -1,6 +1,7 @@
 """A command: a parser whose errors are one line, and exit statuses in one place."""
 
 import argparse
+import gc
 import importlib
 import importlib.util
 import io
@@ -163,4 +164,5 @@ def run(main: Callable[[list[str] | None], int]) -> NoReturn:
         reason = f"cannot write {where}: {error.strerror}; make room, or name another folder"
         print(f"error: {for_terminal(reason)}", file=sys.stderr)
         status = 2
+    gc.freeze()  # or Python looks through PyTorch's million objects as it ends: two seconds
     sys.exit(status)
