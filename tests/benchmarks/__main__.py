@@ -14,10 +14,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
-
-from tests.benchmarks import end_to_end, engine, epoch, packed, seconds
 from tests.benchmarks.goals import Goal
+from tuning.ray_switches import set_switches
 
 
 def main() -> int:
@@ -25,6 +23,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
     parser.add_argument("--data", type=Path, help="folder of ISIC 2017, for whole ablations")
     parser.add_argument("--images", type=int, default=400, help="of them (default: 400)")
+    set_switches()  # before Ray is imported
+    import torch
+
+    from tests.benchmarks import end_to_end, engine, epoch, packed, seconds
+
     parts: dict[str, Callable[[], Iterator[Goal]]] = {
         "epoch": epoch.goals,
         "packed": packed.goals,

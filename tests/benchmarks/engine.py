@@ -34,6 +34,7 @@ from tuning.dashboard import DashboardFile
 from tuning.ledger import Ledger
 from tuning.options import SearchOptions
 from tuning.plan import ArmPlan, StudyPlan
+from tuning.quiet import quiet_optuna
 from tuning.recipe import Recipe
 from tuning.slots import Slots
 from tuning.space import DEFAULT_SPACE
@@ -226,6 +227,7 @@ def _optimize(path: str, trials: int) -> None:
 
 def goals() -> Iterator[Goal]:
     """Of the driver, with trials that train nothing, few and many."""
+    quiet_optuna()
     with engine.ray_session(_nothing()):
         few, many = (this_engine(trials) for trials in (1_000, 5_000))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
