@@ -107,13 +107,6 @@ def legend_below(figure: Figure, title: str | None = None) -> None:
     )
 
 
-def several(counts: Iterable[int], thing: str) -> str:
-    """`3 seeds`, or `1 to 3 seeds` where arms differ."""
-    fewest, most = min(counts := list(counts)), max(counts)
-    number = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return f"{number} {thing}{'s' * (most > 1)}"
-
-
 def whole_numbers(axes: Axes) -> None:
     """Ticks of the abscissa at whole numbers only."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

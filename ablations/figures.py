@@ -11,10 +11,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ablations.appearance import in_order, look_of, new_figure, several
+from ablations.appearance import in_order, look_of, new_figure
 from ablations.differences import test_scores
 from ablations.disagreements import sheet_of_disagreements
-from ablations.formats import write_result
+from ablations.formats import several, write_result
 from ablations.importance import FEWEST
 from ablations.rows import Study, backbone_of, name_of
 from ablations.search_figures import budget, importance, searched

@@ -15,9 +15,9 @@ from ablations.appearance import (
     legend_below,
     look_of,
     rows_of_panels,
-    several,
     whole_numbers,
 )
+from ablations.formats import several
 from ablations.importance import EVALUATORS, parameter_importance
 from ablations.rows import Study, name_of
 from ablations.statistics import best_quantile, expected_best

@@ -15,9 +15,9 @@ from ablations.appearance import (
     legend_below,
     look_of,
     rows_of_panels,
-    several,
     whole_numbers,
 )
+from ablations.formats import several
 from ablations.rows import Study, name_of
 
 _CURVES = {"val_loss": "validation loss", "val_auc": "validation AUC"}
