@@ -99,7 +99,7 @@ def write_report(
             from ablations.figures import write_figure, write_figures  # seconds to import
             from ablations.verdict_figure import verdict_figure
 
-            written += write_figures(study, table, folder)
+            written += write_figures(study, table, folder, margin=margin)
             picture = verdict_figure(study, table, margin)
             written += write_figure(picture, folder, "verdict") if picture else []
         if "html" in formats:
