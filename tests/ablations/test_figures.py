@@ -240,6 +240,8 @@ def test_cases_are_those_where_the_two_disagree_and_are_drawn_where_the_images_a
     assert (found["kind"] == "corrected").equals(gated[found.index])
     figure = figures.draw("cases", study, table)
     assert figure is not None and sum(bool(axes.images) for axes in figure.axes) >= 1
+    kinds = found["kind"].nunique()
+    assert len(figure.axes) == 4 * kinds, "without a model there is no row for its maps"
     title = next(axes.title for axes in figure.axes if axes.images)
     assert not title.get_parse_math(), "an image may be named a$b$c"
     build.spec((PLAIN, GATED), options=options | {"data": str(tmp_path / "gone")})
