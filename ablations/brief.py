@@ -112,9 +112,9 @@ def headline(questions: Iterable[Answer]) -> list[str]:
 
 
 def named(answer: Answer, among: Sequence[Answer]) -> str:
-    """Its part, with the backbone where others ask the same on other backbones."""
+    """Its part, with the backbone in brackets where others ask the same on other backbones."""
     same = [each for each in among if (each.family, each.part) == (answer.family, answer.part)]
-    return answer.part if len(same) == 1 else f"{answer.part}, {' '.join(answer.backbones)}"
+    return answer.part if len(same) == 1 else f"{answer.part} ({' '.join(answer.backbones)})"
 
 
 def outcome_of(answer: Answer) -> str:

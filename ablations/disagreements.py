@@ -85,20 +85,22 @@ def sheet_of_disagreements(study: Study) -> Figure | None:
     if not views:
         return None
     rows = [cases for cases in kinds.values() if cases]
-    figure = new_figure(1.9 * _EACH, 4.1 * len(rows) + 0.5)
-    panels = figure.subplots(2 * len(rows), _EACH, squeeze=False)
+    mapped = all(view.activation is not None for view in views.values())
+    deep = 1 + mapped  # pictures of a case: with its box, with its map
+    figure = new_figure(1.9 * _EACH, (2.05 * deep + 0.1) * len(rows) + 0.5)
+    panels = figure.subplots(deep * len(rows), _EACH, squeeze=False)
     for axes in panels.flat:
         axes.axis("off")
     for band, cases in enumerate(rows):
         for column, case in enumerate(cases):
-            above, below = panels[2 * band][column], panels[2 * band + 1][column]
-            _draw_case(above, below, case, views[case["image_id"]])
+            own = list(panels[deep * band : deep * (band + 1), column])
+            _draw_case(own, case, views[case["image_id"]])
     counts = images["kind"].value_counts()
     figure.suptitle(
         f"{both[0]}, probability of melanoma by baseline, then by {REFERENCE} (mean over seeds)\n"
         f"above: {counts.get('corrected', 0)} images that {REFERENCE} corrects; "
         f"below: {counts.get('erred', 0)} where it errs and the baseline does not\n"
-        "(the largest changes; box and activation map of its first seed)",
+        f"(the largest changes; box{' and activation map' * mapped} of its first seed)",
         fontsize=8,
     )
     return figure
@@ -142,7 +144,9 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
     }
 
 
-def _draw_case(above: Axes, below: Axes, case: dict[str, object], view: _Seen) -> None:
+def _draw_case(panels: Sequence[Axes], case: dict[str, object], view: _Seen) -> None:
+    """The image with its box in the first panel, with its map, if there is one, in the second."""
+    above = panels[0]
     picture = np.asarray(Image.fromarray(view.image).resize((_SIDE, _SIDE)))
     truth = "melanoma" if case["label"] == 1 else "no melanoma"
     title = f"{case['image_id']}\n{truth}: {case['baseline']:.2f}, {case['gated']:.2f}"
@@ -153,5 +157,5 @@ def _draw_case(above: Axes, below: Axes, case: dict[str, object], view: _Seen) -
     above.add_patch(box)
     if view.activation is not None:
         whole = (-0.5, _SIDE - 0.5, _SIDE - 0.5, -0.5)
-        below.imshow(picture)
-        below.imshow(view.activation, cmap="viridis", alpha=0.55, extent=whole)
+        panels[1].imshow(picture)
+        panels[1].imshow(view.activation, cmap="viridis", alpha=0.55, extent=whole)

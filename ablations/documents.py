@@ -21,16 +21,12 @@ from ablations.comparison import (
 )
 from ablations.defaults import FORMATS, FORMATS_OF_COMPARISONS, MARGIN
 from ablations.formats import as_csv, bullets, latex, write_result
+from ablations.publication import as_latex
 from ablations.remarks import remarks
 from ablations.rows import Study, read_study
 from ablations.subgroups.images import divisions
 from ablations.subgroups.words import subgroup_lines
-from ablations.tables import (
-    ablation_table,
-    as_latex,
-    as_markdown,
-    stacked_panels,
-)
+from ablations.tables import ablation_table, as_markdown, stacked_panels
 from ablations.verdict import verdict
 from masll.common.checks import check_choice
 from masll.common.storage import AnyPath
@@ -85,7 +81,7 @@ def write_report(
         texts |= {f"{part.name}.csv": as_csv(part.table) for part in beside}
         texts |= {f"{each.name}.csv": as_csv(each.as_table()) for each in checklists}
     if "tex" in formats:
-        texts["ablation.tex"] = as_latex(table)
+        texts["ablation.tex"] = as_latex(study, table, margin)
         texts |= {f"{part.name}.tex": latex(part.cells) for part in beside}
     written = [write_result(folder / name, text) for name, text in texts.items()]
     with ThreadPoolExecutor(1) as beside_figures:
@@ -103,7 +99,7 @@ def write_report(
             from ablations.figures import write_figure, write_figures  # seconds to import
             from ablations.verdict_figure import verdict_figure
 
-            written += write_figures(study, table, folder)
+            written += write_figures(study, table, folder, margin=margin)
             picture = verdict_figure(study, table, margin)
             written += write_figure(picture, folder, "verdict") if picture else []
         if "html" in formats:

@@ -1,7 +1,8 @@
 """Cells of tables as people read them: numbers, Markdown and LaTeX; files written whole."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from masll.common.escaping import for_csv, for_latex, for_markdown_cell
 from masll.common.storage import AnyPath, any_path
 
 ABSENT = "-"
+_MINUS = re.compile(r"(?<![\w.-])-(?=\d)")  # of a number; the hyphen of a name is none
 
 # Of the figures of Tables I and II.
 HEADINGS = {
@@ -46,23 +48,46 @@ def markdown(rows: Sequence[Cells]) -> str:
 def latex(rows: Sequence[Cells]) -> str:
     """A table for a paper: a tabular with the rules of the booktabs package.
 
-    A cell between ** and ** is set in bold, as in Markdown.
+    A cell between ** and ** is set in bold, as in Markdown; numbers have true minus signs.
     """
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    heading, *body = (" & ".join(map(_as_tex, line)) + r" \\" for line in lines)
-    columns = "l" + "r" * (len(rows[0]) - 1)
+    return _tabular({"": rows})
+
+
+def latex_table(groups: Mapping[str, Sequence[Cells]], caption: str, label: str) -> str:
+    """A table for a paper that floats over the whole width: caption, label and a `latex` tabular.
+
+    Args:
+        groups: rows by the heading that stands over them; none over those of "".
+        caption: text, which is escaped.
+        label: what `\\ref` names.
+    """
     return "\n".join(
         [
-            r"\begin{tabular}{" + columns + "}",
-            r"\toprule",
-            heading,
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
+            r"\begin{table*}",
+            r"\centering",
+            rf"\caption{{{_as_tex(caption)}}}",
+            rf"\label{{{label}}}",
+            r"\footnotesize\setlength{\tabcolsep}{4pt}",
+            _tabular(groups) + r"\end{table*}",
             "",
         ]
     )
+
+
+def _tabular(groups: Mapping[str, Sequence[Cells]]) -> str:
+    headings = list(next(row for rows in groups.values() for row in rows))
+    lines = [rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}", r"\toprule", _line(headings)]
+    for heading, rows in groups.items():
+        lines.append(r"\midrule")
+        if heading:
+            across = rf"\multicolumn{{{len(headings)}}}{{l}}"
+            lines.append(rf"{across}{{\textit{{{_as_tex(heading)}}}}} \\")
+        lines += [_line(list(row.values())) for row in rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(map(_as_tex, cells)) + r" \\"
 
 
 def bullets(lines: Sequence[str]) -> str:
@@ -116,6 +141,22 @@ def with_interval(value: str, low: float, high: float) -> str:
     return value if math.isnan(low) else f"{value} ({interval(low, high)})"
 
 
+def with_bounds(value: str, low: float, high: float) -> str:
+    """A value with its interval in the short form; alone where it has none.
+
+    >>> with_bounds("-0.022", -0.035, -0.009)
+    '-0.022 [-0.035, -0.009]'
+    """
+    return value if math.isnan(low) else f"{value} [{low:.3f}, {high:.3f}]"
+
+
+def several(counts: Iterable[int], thing: str) -> str:
+    """`3 seeds`, or `1 to 3 seeds` where arms differ."""
+    fewest, most = min(counts := list(counts)), max(counts)
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"{number} {thing}{'s' * (most > 1)}"
+
+
 def mean_and_sd(mean: float, sd: float) -> str:
     return ABSENT if math.isnan(mean) else f"{mean:.3f} ± {number(sd, '.3f')}"
 
@@ -128,7 +169,8 @@ def _bold(cell: str) -> str | None:
 
 def _as_tex(cell: str) -> str:
     inside = _bold(cell)
-    return for_latex(cell) if inside is None else rf"\textbf{{{for_latex(inside)}}}"
+    text = for_latex(_MINUS.sub("\N{MINUS SIGN}", cell if inside is None else inside))
+    return text if inside is None else rf"\textbf{{{text}}}"
 
 
 def _as_markdown(cell: str) -> str:

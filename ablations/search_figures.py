@@ -11,13 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ablations.appearance import (
+    MOST_BANDS,
+    backbones_in,
     in_order,
     legend_below,
+    log_ticks,
     look_of,
     rows_of_panels,
-    several,
     whole_numbers,
 )
+from ablations.formats import several
 from ablations.importance import EVALUATORS, parameter_importance
 from ablations.rows import Study, name_of
 from ablations.statistics import best_quantile, expected_best
@@ -33,12 +36,14 @@ def searched(study: Study) -> Figure | None:
     arms = in_order(trials["arm"].unique())
     if not arms:
         return None
-    figure, panels = rows_of_panels(arms, 2, sharey="row")
+    figure, panels = rows_of_panels(backbones_in(study, arms), 2, sharey="row")
     for backbone, row in panels.items():
         for axes, (name, scale) in zip(row, _SCALES.items(), strict=True):
             for arm in in_order(arms, backbone):
                 _dots(axes, arm, trials[(trials["arm"] == arm) & trials[name].notna()], name)
             axes.set(xscale=scale, xlabel=_SHOWN[name])
+            if scale == "log":
+                log_ticks(axes)
         row[0].set_ylabel("validation AUC, best epoch")
     legend_below(figure, f"{several([len(trials)], 'search trial')}; crosses were stopped early")
     return figure
@@ -72,7 +77,7 @@ def importance(study: Study) -> Figure | None:
         return None
     names = list(dict.fromkeys(measured["parameter"]))
     every = in_order(measured["arm"].unique())
-    figure, panels = rows_of_panels(every, 2, sharey="row")
+    figure, panels = rows_of_panels(backbones_in(study, every), 2, titled=True, sharey="row")
     for backbone, row in panels.items():
         arms = in_order(every, backbone)
         height = 0.8 / len(arms)
@@ -103,16 +108,18 @@ def importance(study: Study) -> Figure | None:
 def budget(study: Study) -> Figure | None:
     """Best validation AUC so far by trials spent, and its expectation for other draws.
 
-    The expectation is that of Dodge et al., "Show Your Work" (2019); its band holds the best of
-    half of the draws. What was so far the best happened once, and has no band.
+    The expectation is that of Dodge et al., "Show Your Work" (2019); its band, where there are few
+    arms, holds the best of half of the draws. What was so far the best happened once, and has no
+    band.
     """
     trials = _search_trials(study)
     arms = in_order(trials["arm"].unique())
     if not arms:
         return None
-    figure, panels = rows_of_panels(arms, 2, sharey="row")
+    figure, panels = rows_of_panels(backbones_in(study, arms), 2, titled=True, sharey="row")
     for backbone, (so_far, expected) in panels.items():
-        for arm in in_order(arms, backbone):
+        own = in_order(arms, backbone)
+        for arm in own:
             look = look_of(arm)
             values = trials[trials["arm"] == arm].sort_values("started_at")["val_auc"].to_numpy()
             spent = np.arange(1, len(values) + 1)
@@ -122,12 +129,14 @@ def budget(study: Study) -> Figure | None:
                 "label": name_of(arm),
                 "marker": look.marker,
                 "markersize": 3,
-                "markevery": max(1, len(values) // 20),
+                "markevery": max(1, len(values) // 10),
             }
             so_far.step(spent, np.maximum.accumulate(values), where="post", **style)
             expected.plot(spent, expected_best(values, len(values)), **style)
-            low, high = (best_quantile(values, len(values), q) for q in (0.25, 0.75))
-            expected.fill_between(spent, low, high, color=look.colour, alpha=0.12, linewidth=0)
+            if len(own) <= MOST_BANDS:
+                low, high = (best_quantile(values, len(values), q) for q in (0.25, 0.75))
+                expected.fill_between(spent, low, high, color=look.colour, alpha=0.12, linewidth=0)
+        quartiles = ", and quartiles" * (len(own) <= MOST_BANDS)
         so_far.set(
             xlabel="search trials, in the order they began",
             ylabel="validation AUC",
@@ -135,7 +144,7 @@ def budget(study: Study) -> Figure | None:
         )
         expected.set(
             xlabel="search trials",
-            title="expected best of so many, and quartiles\n(Dodge et al. 2019)",
+            title=f"expected best of so many{quartiles}\n(Dodge et al. 2019)",
         )
         for axes in (so_far, expected):
             whole_numbers(axes)

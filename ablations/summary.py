@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,50 +16,19 @@ from ablations.checklists.tripod import tripod
 from ablations.defaults import MARGIN
 from ablations.figures import NEEDS, draw
 from ablations.formats import bullets, markdown, write_result
+from ablations.page import page
 from ablations.remarks import remarks
 from ablations.rows import read_study
 from ablations.tables import ablation_table, panels
 from ablations.verdict import verdict
-from masll.common.escaping import for_html
 from masll.common.storage import AnyPath
+from tuning.study.folder import StudyFolder
 from tuning.study.known import newest_study
+from tuning.study.spec import Spec, read_spec
 
 NOTEBOOK = Path(__file__).with_name("summary.ipynb")
 _PARAMETERS = "parameters"  # the tag of the cell that names the study, as papermill has it
 _FOR_THE_NOTEBOOK = "notebook"  # the tag of cells that the page has no use for
-# Nothing runs, and nothing is fetched: pictures and the style stand in the page.
-_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
-    "form-action 'none'"
-)
-_TEMPLATE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 0 auto;
-       padding: 1rem; }}
-h1, h2 {{ line-height: 1.2; }}
-table {{ border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums;
-        display: block; overflow-x: auto; white-space: nowrap; margin: 1rem 0; }}
-th, td {{ padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }}
-th:first-child, td:first-child {{ text-align: left; }}
-img {{ max-width: 100%; height: auto; }}
-@media (max-width: 40rem) {{  /* a phone: figures keep their size, and scroll by themselves */
-  img {{ max-width: none; }}
-  div:has(> img) {{ overflow-x: auto; }}
-}}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 class Summary:
@@ -118,7 +88,7 @@ class Summary:
 
         shown: list[Image | Markdown] = []
         for name in names:
-            figure = draw(name, self.study, self.table)
+            figure = draw(name, self.study, self.table, self.margin)
             if figure is None:
                 shown.append(_markdown(f"No figure *{name}*: it needs {NEEDS[name]}."))
                 continue
@@ -179,11 +149,12 @@ def write_page(
         exclude_anchor_links=True,
     )
     body, _ = exporter.from_notebook_node(notebook)
-    title = for_html(f"Ablation: {study.resolve().name}")
-    page = _TEMPLATE.format(title=title, policy=_POLICY, body=body)
+    folder_of_study = StudyFolder(study)
+    spec = read_spec(folder_of_study) if folder_of_study.spec.exists() else Spec()
+    text = page(study.resolve().name, spec, body, datetime.now(UTC).date())
     return [
         write_result(folder / "summary.ipynb", nbformat.writes(notebook) + "\n"),
-        write_result(folder / "summary.html", page),
+        write_result(folder / "summary.html", text),
     ]
 
 

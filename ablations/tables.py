@@ -18,7 +18,6 @@ from ablations.formats import (
     HEADINGS,
     Cells,
     interval,
-    latex,
     markdown,
     mean_and_sd,
     number,
@@ -98,11 +97,6 @@ def as_markdown(table: pd.DataFrame) -> str:
             for row in table.to_dict("records")
         ]
     )
-
-
-def as_latex(table: pd.DataFrame) -> str:
-    """Results and evidence for a paper: a tabular with the rules of the booktabs package."""
-    return latex([_results(row, _ALL) | _evidence(row) for row in table.to_dict("records")])
 
 
 def panels(table: pd.DataFrame) -> list[list[Cells]]:

@@ -9,23 +9,30 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from ablations.appearance import (
+    MOST_BANDS,
+    backbones_in,
     in_order,
     legend_below,
     look_of,
     rows_of_panels,
-    several,
     whole_numbers,
 )
+from ablations.formats import several
 from ablations.rows import Study, name_of
 
 _CURVES = {"val_loss": "validation loss", "val_auc": "validation AUC"}
 _BOXES = {
-    "box_area": "share of the image in the box",
+    "box_area": "share of image in box",
     "box_fallback_rate": "share of boxes fallen back",
 }
-_MOST_BANDS = 5  # that can be told apart in one panel
+
+
+_ASIDE = 0.1  # inches between arms of nearly equal cost
+_PANEL = 2.5  # inches that a panel is wide at least
+_NEAR = 0.02  # of the range of costs
 
 
 def learning_curves(study: Study) -> Figure | None:
@@ -38,7 +45,7 @@ def learning_curves(study: Study) -> Figure | None:
     if epochs.empty or not set(_CURVES) <= set(epochs.columns):
         return None
     lacking = _lacking(study, epochs["arm"].unique())
-    return _by_epoch(epochs, _CURVES, _mean_and_range, "mean", "range", "seed", lacking)
+    return _by_epoch(study, epochs, _CURVES, _mean_and_range, "mean", "range", "seed", lacking)
 
 
 def boxes(study: Study) -> Figure | None:
@@ -50,7 +57,8 @@ def boxes(study: Study) -> Figure | None:
     if not set(_BOXES) <= set(epochs.columns):
         return None
     epochs = epochs[epochs["box_area"].notna()].merge(study.trials[["trial_id", "arm"]])
-    return _by_epoch(epochs, _BOXES, _quartiles, "median", "quartiles", "trial", ylim=(-0.02, 1.02))
+    words = ("median", "quartiles", "trial")
+    return _by_epoch(study, epochs, _BOXES, _quartiles, *words, ylim=(-0.02, 1.02))
 
 
 def _mean_and_range(values: Any) -> list[pd.Series]:
@@ -62,6 +70,7 @@ def _quartiles(values: Any) -> list[pd.Series]:
 
 
 def _by_epoch(
+    study: Study,
     epochs: pd.DataFrame,
     shown: Mapping[str, str],
     summary: Callable[[Any], list[pd.Series]],
@@ -81,11 +90,11 @@ def _by_epoch(
     arms = in_order(epochs["arm"].unique())
     if not arms:
         return None
-    figure, panels = rows_of_panels(arms, len(shown))
+    figure, panels = rows_of_panels(backbones_in(study, arms), len(shown))
     banded = False
     for backbone, row in panels.items():
         own = in_order(arms, backbone)
-        few = len(own) <= _MOST_BANDS
+        few = len(own) <= MOST_BANDS
         banded |= few
         for axes, (column, what) in zip(row, shown.items(), strict=True):
             for arm in own:
@@ -120,8 +129,8 @@ def _line(
 def cost_against_auc(study: Study, table: pd.DataFrame) -> Figure | None:
     """Mean test AUC of each arm against its hours, search and all, and its parameters.
 
-    Upright lines are the intervals of the AUC, 95 %. Hours are those of GPUs, or of processors
-    where no arm had a GPU.
+    Upright lines are the intervals of the AUC, 95 %; arms of equal cost stand side by side. Hours
+    are those of GPUs, or of processors where no arm had a GPU.
 
     Args:
         table: see `ablation_table`.
@@ -134,14 +143,18 @@ def cost_against_auc(study: Study, table: pd.DataFrame) -> Figure | None:
     costs = {f"{hours.lower()}_hours": f"{hours}-hours of all its trials"}
     if rows["millions"].notna().any():  # earlier versions did not count them
         costs["millions"] = "million parameters"
-    figure, panels = rows_of_panels(rows["arm"], len(costs), sharey=True, sharex="col")
+    figure, panels = rows_of_panels(backbones_in(study, rows["arm"]), len(costs), sharey=True)
     by_arm = rows.set_index("arm")
+    beside = False
     for backbone, panel in panels.items():
         for axes, (column, what) in zip(panel, costs.items(), strict=True):
-            for arm in in_order(by_arm.index, backbone):
+            arms = in_order(by_arm.index, backbone)
+            asides = _asides(by_arm.loc[arms, column])
+            for arm in arms:
                 row, look = by_arm.loc[arm], look_of(arm)
-                axes.plot([row[column]] * 2, [row["auc_low"], row["auc_high"]], color=look.colour)
-                axes.plot(
+                bounds = [row["auc_low"], row["auc_high"]]
+                drawn = axes.plot([row[column]] * 2, bounds, color=look.colour)
+                drawn += axes.plot(
                     row[column],
                     row["auc_mean"],
                     color=look.colour,
@@ -149,10 +162,31 @@ def cost_against_auc(study: Study, table: pd.DataFrame) -> Figure | None:
                     linestyle="none",
                     label=name_of(arm),
                 )
+                moved = ScaledTranslation(asides[arm], 0, figure.dpi_scale_trans)
+                for line in drawn:
+                    line.set_transform(axes.transData + moved)
             axes.set_xlabel(what)
+            axes.margins(x=0.06 + max(asides.values()) / _PANEL)
+            beside |= any(asides.values())
         panel[0].set_ylabel("test AUC")
-    legend_below(figure, f"mean over seeds, interval of 95 %{_lacking(study, by_arm.index)}")
+    side_by_side = "; arms of nearly equal cost side by side" * beside
+    lacking = _lacking(study, by_arm.index)
+    legend_below(figure, f"mean over seeds, interval of 95 %{side_by_side}{lacking}")
     return figure
+
+
+def _asides(costs: pd.Series) -> dict[str, float]:
+    """How far each arm is moved aside, in inches, so that those of nearly equal cost can be seen.
+
+    Args:
+        costs: by arm.
+    """
+    ordered = costs.astype(float).sort_values(kind="stable")
+    near = (costs.max() - costs.min()) * _NEAR
+    heaps = (ordered.diff() > near).cumsum()
+    places = heaps.groupby(heaps)
+    asides = (places.cumcount() - (places.transform("size") - 1) / 2) * _ASIDE
+    return {str(arm): float(aside) for arm, aside in asides.items()}
 
 
 def _lacking(study: Study, drawn: Iterable[str]) -> str:

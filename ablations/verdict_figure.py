@@ -4,13 +4,14 @@ The same lines as in `ablations.brief`, in the same order: for a front page, a t
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ablations.appearance import look_of, new_figure
+from ablations.appearance import look_of, margin_band, new_figure, put_mean
 from ablations.brief import asked, headline, named, outcome_of
 from ablations.differences import MARGIN
 from ablations.effects import Outcome
@@ -21,7 +22,8 @@ from ablations.verdict import DECLARED, Answer, answers
 _COLOURS: Mapping[str, str] = {Outcome.ADDS: "#0173b2", Outcome.COSTS: "#d55e00"}
 _UNDECIDED = "#595959"
 _ROW, _WIDTH = 0.3, 8.4  # inches
-_COLUMNS = (8, 62, 172)  # points from the axes: where the text beside them begins
+_LETTERS = 84  # of a heading in one line
+_COLUMNS = (8, 70, 178)  # points from the axes: where the text beside them begins
 
 
 def verdict_figure(study: Study, table: pd.DataFrame, margin: float = MARGIN) -> Figure | None:
@@ -46,7 +48,7 @@ def verdict_figure(study: Study, table: pd.DataFrame, margin: float = MARGIN) ->
     arms = table[table["auc_mean"].notna()]
     sizes = [len(lines), len(arms)]
     with sns.axes_style("whitegrid"), sns.plotting_context("paper"):
-        heading = "\n".join(headline(questions))
+        heading = "\n".join(line for each in headline(questions) for line in wrap(each, _LETTERS))
         height = _ROW * (sum(sizes) + 5 + heading.count("\n"))
         figure = new_figure(_WIDTH, height)
         above, below = figure.subplots(2, 1, height_ratios=[size + 0.6 for size in sizes])
@@ -57,8 +59,7 @@ def verdict_figure(study: Study, table: pd.DataFrame, margin: float = MARGIN) ->
 
 
 def _answers(axes: Axes, lines: Sequence[Answer], among: Sequence[Answer], margin: float) -> None:
-    axes.axvspan(-margin, margin, color="0.9", linewidth=0)
-    axes.axvline(0, color="0.4", linewidth=0.8)
+    margin_band(axes, margin)
     for place, answer in enumerate(lines):
         found, outcome = answer.finding, outcome_of(answer)
         colour = _COLOURS.get(outcome, _UNDECIDED)
@@ -76,7 +77,7 @@ def _arms(axes: Axes, arms: pd.DataFrame, study: Study) -> None:
     for place, row in enumerate(arms.to_dict("records")):
         look = look_of(row["arm"])
         axes.plot([row["auc_low"], row["auc_high"]], [place, place], color=look.colour, linewidth=2)
-        axes.plot(row["auc_mean"], place, marker=look.marker, color=look.colour)
+        put_mean(axes, row["auc_mean"], place, look)
         axes.plot(seeds[row["arm"]], [place] * len(seeds[row["arm"]]), "|", color="0.2")
         _beside(axes, place, (mean_and_sd(row["auc_mean"], row["auc_sd"]),), "0.2")
     backbones = arms["backbone"].unique()

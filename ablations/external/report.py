@@ -26,8 +26,9 @@ from ablations.external.tables import (
     localization_cells,
 )
 from ablations.formats import as_csv, bullets, latex, write_result
+from ablations.publication import as_latex
 from ablations.rows import Study
-from ablations.tables import ablation_table, as_latex, as_markdown
+from ablations.tables import ablation_table, as_markdown
 from ablations.verdict import verdict
 from masll.common.errors import InputError
 from masll.common.storage import AnyPath
@@ -87,7 +88,7 @@ def write_external_report(
         texts["ablation.csv"] = as_csv(table)
         texts |= {f"{part.name}.csv": as_csv(part.table) for part in parts}
     if "tex" in formats:
-        texts["ablation.tex"] = as_latex(table)
+        texts["ablation.tex"] = as_latex(found.external, table)
         texts |= {f"{part.name}.tex": latex(part.cells) for part in parts}
     written = [write_result(folder / name, text) for name, text in texts.items()]
     if "figures" in formats:

@@ -5,8 +5,9 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from ablations.appearance import in_order, look_of, new_figure
+from ablations.appearance import backbones_in, in_order, look_of, new_figure, put_mean
 from ablations.differences import ALPHA, differences
 from ablations.formats import p_text
 from ablations.rows import Study
@@ -15,6 +16,7 @@ from ablations.subgroups.gaps import gaps
 from ablations.subgroups.images import LEAST
 
 _A_ROW = 4  # panels
+_TICKS = 3  # gaps between ticks of a narrow panel, at most
 
 
 def subgroup_forest(study: Study) -> Figure | None:
@@ -30,7 +32,8 @@ def subgroup_forest(study: Study) -> Figure | None:
     table = table[table["delta_auc"].notna()]
     if table.empty:
         return None
-    arms = in_order(table["arm"].unique())
+    every = table["arm"].unique()
+    arms = [arm for name in backbones_in(study, every) for arm in in_order(every, name)]
     lines = table.drop_duplicates(["by", "group"])
     columns = min(len(arms), _A_ROW)
     rows = math.ceil(len(arms) / _A_ROW)
@@ -58,6 +61,7 @@ def subgroup_forest(study: Study) -> Figure | None:
     for axes in panels.flat[len(arms) :]:
         axes.axis("off")
     panels[0][0].set_ylim(len(lines) + 0.6, -0.6)
+    panels[0][0].xaxis.set_major_locator(MaxNLocator(_TICKS))
     images = study.test_predictions["image_id"].nunique()
     figure.supxlabel(
         f"difference in AUC, 95 % interval; {images} test images; in brackets images and melanoma\n"
@@ -70,7 +74,7 @@ def subgroup_forest(study: Study) -> Figure | None:
 def _draw(axes: Axes, arm: str, place: int, row: pd.Series) -> None:
     look = look_of(arm)
     axes.plot([row["delta_low"], row["delta_high"]], [place, place], color=look.colour)
-    axes.plot(row["delta_auc"], place, marker=look.marker, color=look.colour, markersize=5)
+    put_mean(axes, row["delta_auc"], place, look, markersize=5)
 
 
 def _mark(axes: Axes, place: int, tested: pd.DataFrame, key: tuple[str, str]) -> None:

@@ -20,6 +20,7 @@ _TEX = {
     "<": r"$<$",
     ">": r"$>$",
     "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
 }
 # What GitHub and Jupyter would take for markup: a tag, an entity, a link, code, emphasis.
 _MARKDOWN = re.compile(r"[\\|`*\[\]]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")

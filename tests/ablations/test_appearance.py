@@ -41,6 +41,16 @@ def test_another_entry_is_all_that_verdict_tables_and_figures_need(build, sixth)
     assert SIXTH.colour in {line.get_color() for line in lines}
 
 
+def test_no_two_arms_look_alike_and_default_settings_are_hollow():
+    arms = [*variants.VARIANTS, "whole", "centre", "shuffled", "darkness", "mask"]
+    looks = [look_of(f"{name}/a") for name in arms]
+    for part in ("colour", "marker", "line"):
+        assert len({getattr(look, part) for look in looks}) == len(arms), part
+    for name, look in zip(arms, looks, strict=True):
+        default = look_of(f"{name}-default/a")
+        assert default == look._replace(hollow=True) and default.face == "white"
+
+
 @pytest.mark.usefixtures("sixth")
 def test_arms_come_in_the_order_of_the_entries_and_strangers_last():
     arms = ["strange/a", "sixth/a", "gated-fusion/a", "baseline/b", "baseline/a"]

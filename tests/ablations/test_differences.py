@@ -10,7 +10,7 @@ import pytest
 from ablations.differences import differences, test_scores
 from ablations.rows import read_study
 from ablations.statistics import auc_difference, delong_test, holm
-from ablations.tables import ablation_table, as_latex
+from ablations.tables import ablation_table
 from ablations.verdict import NOTE, NOTHING, verdict
 
 if TYPE_CHECKING:
@@ -105,15 +105,3 @@ def test_scores_that_support_no_test_still_give_a_table(build, score):
     table = ablation_table(study)
     assert np.isnan(table.set_index("variant").loc["gated-fusion", "p_value"])
     assert verdict(study, table)
-
-
-def test_latex_has_the_rules_of_booktabs_and_no_bare_special_characters(build):
-    text = as_latex(ablation_table(read_study(build.whole(seeds=2).path)))
-    lines = text.splitlines()
-    assert lines[1] == r"\toprule" and lines[3] == r"\midrule" and lines[-2] == r"\bottomrule"
-    assert len(lines) == 11
-    columns = lines[0].count("r") - len("tabular") + 6
-    body = [line for line in lines if line.endswith(r"\\")]
-    assert len({line.count("&") for line in body}) == 1 and columns > 0
-    plain = text.replace(r"\%", "").replace(r"\_", "")
-    assert "%" not in plain and "_" not in plain

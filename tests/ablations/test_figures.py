@@ -1,11 +1,14 @@
 """Figures: drawn from the rows, with units and numbers on the axes; none of what is absent."""
 
+import itertools
 import xml.etree.ElementTree
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -58,7 +61,7 @@ def test_axes_name_what_they_show_and_how_much(build):
         for axes in figure.axes:
             assert axes.get_xlabel(), name
     roc = figures.roc_curves(study, table)
-    assert roc.axes[0].get_title() == "resnet18: 40 test images, 12 melanoma"
+    assert roc.axes[0].get_title() == "resnet18\n40 test images, 12 melanoma"
     legend = roc.axes[0].get_legend()
     assert legend.get_title().get_text() == "mean and range of 2 seeds"
     assert len(legend.get_texts()) == len(VARIANTS)
@@ -80,6 +83,60 @@ def test_the_forest_shows_the_differences_of_the_table(build):
     (axes,) = figures.forest(study, table).axes
     drawn = [line.get_xdata()[0] for line in axes.lines if line.get_marker() not in ("None", None)]
     assert drawn == table["delta_auc"].dropna().tolist()[::-1]
+
+
+def test_the_forest_has_the_margin_of_equivalence_as_a_band_with_a_name(build):
+    study, table = read(build.whole(seeds=2))
+    figure = figures.draw("differences", study, table, 0.07)
+    (band,) = (each for each in figure.axes[0].patches if each.get_width() > 0)
+    assert (band.get_x(), band.get_width()) == pytest.approx((-0.07, 0.14))
+    (legend,) = figure.legends
+    assert [each.get_text() for each in legend.get_texts()] == ["margin of equivalence, ±0.07"]
+
+
+def test_no_p_of_the_forest_is_0(build):
+    study, table = read(build.whole(arms=[PLAIN, GATED], seeds=2))
+    figure = figures.forest(study, table.assign(p_holm=0.0001))
+    assert figure.axes[0].texts[0].get_text() == "p Holm < 0.001"
+
+
+def first_line(title: Text) -> Bbox:
+    """Where it is; the name of a backbone leaves a second line to the titles of panels."""
+    box = title.get_window_extent()
+    return Bbox([[box.x0, box.y0 + box.height / 2], box.max]) if "\n" in title.get_text() else box
+
+
+def apart(boxes: list[Bbox]) -> bool:
+    return not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        [PLAIN, GATED],
+        [(v, b) for b in ("mobilenetv3_small_100", "resnet18") for v in VARIANTS],
+    ],
+    ids=["two arms", "two backbones"],
+)
+def test_no_text_lies_on_another_and_no_mark_is_cut(build, arms):
+    build.whole(arms=arms, seeds=2)
+    for variant, backbone in arms:
+        for number, rate in enumerate((1.5e-5, 5e-4)):  # under two decades, as in a small search
+            name = f"{variant}-{backbone}-search-{number}"
+            build.change("trials", name, lambda rows, rate=rate: rows.assign(lr=rate))
+    study, table = read(build)
+    for name in DRAWN:
+        figure = figures.draw(name, study, table.assign(parameters=4e6))
+        figure.canvas.draw()
+        titles = [each for axes in figure.axes for each in (axes.title, axes._left_title)]
+        assert apart([first_line(each) for each in titles if each.get_text()]), name
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                ticks = [each for each in axis.get_ticklabels() if each.get_text()]
+                assert apart([each.get_window_extent() for each in ticks]), (name, axis)
+            if name == "cost":
+                frame = axes.get_window_extent()
+                assert all(frame.containsx(line.get_window_extent().x0) for line in axes.lines)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +240,8 @@ def test_cases_are_those_where_the_two_disagree_and_are_drawn_where_the_images_a
     assert (found["kind"] == "corrected").equals(gated[found.index])
     figure = figures.draw("cases", study, table)
     assert figure is not None and sum(bool(axes.images) for axes in figure.axes) >= 1
+    kinds = found["kind"].nunique()
+    assert len(figure.axes) == 4 * kinds, "without a model there is no row for its maps"
     title = next(axes.title for axes in figure.axes if axes.images)
     assert not title.get_parse_math(), "an image may be named a$b$c"
     build.spec((PLAIN, GATED), options=options | {"data": str(tmp_path / "gone")})

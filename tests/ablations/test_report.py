@@ -1,6 +1,7 @@
 """`python -m ablations.report`: what it writes and prints, and how it ends."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -199,6 +200,14 @@ def test_brackets_in_a_path_are_printed_as_they_are(
     assert f"wrote to {build.path / 'report'}: ablation.csv" in capsys.readouterr().out
 
 
+def assert_contents_lead_to_headings(page: str) -> None:
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    links = re.findall(r'<li><a href="#([^"]+)">', page)
+    assert links == re.findall(r'<h2 id="([^"]+)">', page) and "<h2>" not in page
+    assert {"arms", "how-sure-and-how-large", "tripod-ai-item-by-item"} <= set(links)
+
+
 def test_the_report_loads_no_training_library() -> None:
     code = "import sys, ablations.documents; print({'torch', 'ray', 'timm'} & set(sys.modules))"
     ended = subprocess.run(
@@ -223,3 +232,5 @@ def test_the_page_is_made_by_this_python_and_runs_no_script_of_a_study(
     assert "<script" not in page
     assert page.index('http-equiv="Content-Security-Policy"') < page.index("<title>")
     assert "default-src 'none'; img-src data:;" in page
+    assert page.index("</h1>") < page.index("Study <strong>&lt;script&gt;") < page.index("<nav")
+    assert_contents_lead_to_headings(page)
