@@ -39,7 +39,7 @@ def test_the_tables_in_docs_are_what_the_report_makes_of_the_rows(study, tmp_pat
 def test_the_picture_of_the_front_page_and_its_words_are_of_this_study(study):
     said = brief(study, ablation_table(study))
     shown = words((ROOT / "docs" / "verdict.svg").read_text(encoding="utf-8"))
-    assert said.headline[0] in "\n".join(shown)
+    assert said.headline[0] in " ".join(shown)  # on two lines, where it is long
     for row in said.questions:
         assert all(cell in shown for cell in row.values()), row
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
