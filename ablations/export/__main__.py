@@ -26,7 +26,8 @@ examples:
 
 Several studies may share a folder, which lies outside of them. A second export
 of a study keeps the runs of trials that are as they were, replaces those of
-trials that are not, and adds what is new: no run is there twice.
+trials that are not, adds what is new, and removes what the study has no more,
+such as trials that were set aside: no run is there twice.
 
 exit status: 0 written, 2 bad input, 130 stopped by Ctrl-C: the same command goes on
 """
