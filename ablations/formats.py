@@ -112,6 +112,21 @@ def write_result(path: Path | AnyPath, content: str | bytes) -> AnyPath:
         ) from error
 
 
+def remove_result(path: AnyPath, what: str) -> None:
+    """Remove a file that was written earlier, and holds no longer.
+
+    Args:
+        what: it is, such as `of an earlier report`.
+
+    Raises:
+        InputError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot remove {path}, {what}: {error.strerror}; remove it") from error
+
+
 def number(value: float, format_spec: str) -> str:
     return ABSENT if math.isnan(value) else format(value, format_spec)
 

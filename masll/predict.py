@@ -133,7 +133,7 @@ def _check(options: argparse.Namespace) -> None:
     """Raise `InputError` for options that contradict each other, or cannot be met."""
     if not 1 <= options.batch_size <= MOST_COUNT:
         raise InputError(f"--batch-size must be from 1 to {MOST_COUNT}, got {options.batch_size}")
-    if len(set(options.model)) < len(options.model):
+    if len({any_path(folder).resolve() for folder in options.model}) < len(options.model):
         raise InputError("--model names a folder twice; name each once")
     if options.figure is not None:
         any_path(options.figure).check_writable("--figure")

@@ -26,7 +26,8 @@ examples:
 
 Several studies may share a folder, which lies outside of them. A second export
 of a study keeps the runs of trials that are as they were, replaces those of
-trials that are not, and adds what is new: no run is there twice.
+trials that are not, adds what is new, and removes what the study has no more,
+such as trials that were set aside: no run is there twice.
 
 exit status: 0 written, 2 bad input, 130 stopped by Ctrl-C: the same command goes on
 """
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("study", metavar="STUDY", help="folder of a study, here or on s3://")
     parser.add_argument("--to", required=True, choices=list(TARGETS), help="what to write")
-    parser.add_argument("folder", metavar="DIR", type=any_path, help="folder to write into")
+    parser.add_argument("folder", metavar="DIR", help="folder to write into")
     options = parser.parse_args(arguments)
     target = TARGETS[options.to]
     missing = [name for name in target.packages if importlib.util.find_spec(name) is None]
@@ -49,18 +50,19 @@ def main(arguments: list[str] | None = None) -> int:
         raise InputError(
             f"{', '.join(missing)} not installed; pip install 'masll-lab[{target.extra}]' brings it"
         )
-    if options.folder.remote and not target.takes_s3:
+    folder = any_path(options.folder)
+    if folder.remote and not target.takes_s3:
         raise InputError(f"--to {options.to} writes to this machine only; name another DIR")
-    refused = [each for each in target.refused if each in str(options.folder.resolve())]
+    refused = [each for each in target.refused if each in str(folder.resolve())]
     if refused:
         raise InputError(
             f"--to {options.to} takes no DIR with {' or '.join(map(repr, refused))}, got "
-            f"'{options.folder.resolve()}'; name another DIR"
+            f"'{folder.resolve()}'; name another DIR"
         )
-    options.folder.check_writable("DIR")
+    folder.check_writable("DIR")
     from ablations.export.whole import export_study  # pandas, which takes a while
 
-    export_study(options.study, target, options.folder)
+    export_study(options.study, target, folder)
     return 0
 
 

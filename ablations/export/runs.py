@@ -57,6 +57,7 @@ class Exported:
 
     written: int
     kept: int  # runs that were there and are as they were
+    removed: int  # runs that were there, of trials that the study has no more
     place: AnyPath
     then: str  # what to do with it, for people
 

@@ -13,11 +13,12 @@ from collections.abc import Collection
 import pandas as pd
 
 from ablations.export.runs import Exported
-from ablations.formats import as_csv, write_result
+from ablations.formats import as_csv, remove_result, write_result
 from ablations.rows import Study
 from masll.common.errors import InputError
 from masll.common.progress import Progress
 from masll.common.storage import AnyPath
+from tuning.study.trial import names_confirmed
 
 TRUTH = "truth.csv"
 
@@ -25,8 +26,8 @@ TRUTH = "truth.csv"
 def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Exported:
     """Write a file for each confirmed model, by the name of its trial, and the truth; both anew.
 
-    Those of models that are confirmed no longer are removed. The truth has every image that any
-    model was tested on.
+    Those of models that are confirmed no longer, or were set aside, are removed. The truth has
+    every image that any model was tested on.
 
     Args:
         name: of the study, and of its folder.
@@ -43,22 +44,22 @@ def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Expo
     for done, (trial_id, rows) in enumerate(by_model, 1):
         write_result(place / f"{trial_id}.csv", scored(rows, "score"))
         progress(done, len(by_model))
-    _remove_others(place, set(study.trials["trial_id"]) - {trial_id for trial_id, _ in by_model})
+    known = set(study.trials["trial_id"])
+    removed = _remove_others(place, known, {trial_id for trial_id, _ in by_model})
     line = f"isic-challenge-scoring classification --metric auc {place / TRUTH} {place}/MODEL.csv"
-    return Exported(len(by_model), 0, place, f"to score one: {line}")
+    return Exported(len(by_model), 0, removed, place, f"to score one: {line}")
 
 
-def _remove_others(place: AnyPath, trials: Collection[str]) -> None:
-    """Remove the files of trials that were confirmed models at an earlier export."""
-    for path in list(place.glob("*.csv")):
-        if path.stem in trials:
-            try:
-                path.unlink()
-            except OSError as error:
-                raise InputError(
-                    f"cannot remove {path}, which is of no confirmed model now: "
-                    f"{error.strerror}; remove it"
-                ) from error
+def _remove_others(place: AnyPath, trials: Collection[str], models: Collection[str]) -> int:
+    """Remove the files of what were confirmed models at an earlier export, and count them."""
+    others = [
+        path
+        for path in place.glob("*.csv")
+        if path.stem not in models and (path.stem in trials or names_confirmed(path.stem))
+    ]
+    for path in others:
+        remove_result(path, "which is of no confirmed model now")
+    return len(others)
 
 
 def scored(rows: pd.DataFrame, column: str) -> str:

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ _ENDS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.FAILED: "
 def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Exported:
     """Write a run for each trial that has ended, unless it is there as it is.
 
+    Those of trials that the study has no more are deleted there.
+
     Args:
         name: of the study, and of its experiment.
 
@@ -54,7 +56,16 @@ def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Expo
     try:
         client = MlflowClient(f"sqlite:///{file}")
         experiment = _experiment(client, name, place / "artifacts" / name)
-        kept = _write_all(client, experiment, runs, progress)
+        there = _runs_in(client, experiment)
+        kept = _write_all(client, experiment, there, runs, progress)
+        gone = [
+            old
+            for trial_id in there.keys() - {run.trial_id for run in runs}
+            for old in there[trial_id]
+            if old.data.tags.get("study") == name  # others are somebody's own
+        ]
+        for old in gone:
+            client.delete_run(old.info.run_id)
     except (MlflowException, SQLAlchemyError) as error:
         # SQLite's own words, where it has refused: those around them are many lines.
         reason = in_words(getattr(error.__cause__ or error, "orig", error))
@@ -62,6 +73,7 @@ def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Expo
     return Exported(
         len(runs) - kept,
         kept,
+        len(gone),
         folder / FILE,
         f"to look at them, with the package mlflow: mlflow ui --backend-store-uri sqlite:///{file}",
     )
@@ -87,18 +99,33 @@ def _experiment(client: Any, name: str, artifacts: Path) -> str:
     return str(known.experiment_id)
 
 
-def _write_all(client: Any, experiment: str, runs: Sequence[TrialRun], progress: Progress) -> int:
+def _runs_in(client: Any, experiment: str) -> Mapping[str, Sequence[Any]]:
+    """The runs of an experiment, by the trial that they are of.
+
+    A trial may have several: MLflow restores those that were replaced, too, with an experiment that
+    someone has deleted.
+    """
+    there: dict[str, list[Any]] = defaultdict(list)
+    for old in client.search_runs([experiment], max_results=_MOST_RUNS):
+        there[old.data.tags.get("trial_id", "")].append(old)
+    return there
+
+
+def _write_all(
+    client: Any,
+    experiment: str,
+    there: Mapping[str, Sequence[Any]],
+    runs: Sequence[TrialRun],
+    progress: Progress,
+) -> int:
     """Have one run of each trial in an experiment, and say how many were there as they are.
 
-    A trial may have several there: MLflow restores those that were replaced, too, with an
-    experiment that someone has deleted.
+    Args:
+        there: see `_runs_in`.
     """
-    there: dict[str | None, list[Any]] = defaultdict(list)
-    for old in client.search_runs([experiment], max_results=_MOST_RUNS):
-        there[old.data.tags.get("trial_id")].append(old)
     kept = 0
     for done, run in enumerate(runs, 1):
-        olds = there[run.trial_id]
+        olds = there.get(run.trial_id, ())
         same = next((old for old in olds if old.data.tags.get(_DIGEST) == run.digest), None)
         for old in olds:
             if old is not same:

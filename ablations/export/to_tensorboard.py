@@ -6,7 +6,7 @@ TensorBoard keeps values in single precision.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ablations.export.runs import Exported, TrialRun, trial_runs
-from ablations.formats import write_result
+from ablations.formats import remove_result, write_result
 from ablations.rows import Study
 from masll.common.progress import Progress
 from masll.common.storage import AnyPath
@@ -27,19 +27,30 @@ FILE = "events.out.tfevents.masll"  # TensorBoard reads each file with `tfevents
 def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Exported:
     """Write an event file for each trial that has ended; one that is there is replaced.
 
+    Those of trials that the study has no more are removed.
+
     Args:
         name: of the study, and of its folder.
 
     Raises:
-        InputError: a file cannot be written.
+        InputError: a file cannot be written or removed.
     """
     runs = trial_runs(study, name)
     for done, run in enumerate(runs, 1):
         write_result(folder / name / run.trial_id / FILE, event_file(run))
         progress(done, len(runs))
-    return Exported(
-        len(runs), 0, folder / name, f"to look at them: tensorboard --logdir {folder / name}"
-    )
+    place = folder / name
+    removed = _remove_others(place, {run.trial_id for run in runs})
+    then = f"to look at them: tensorboard --logdir {place}"
+    return Exported(len(runs), 0, removed, place, then)
+
+
+def _remove_others(place: AnyPath, trials: Collection[str]) -> int:
+    """Remove what an earlier export wrote of other trials than these, and count it."""
+    others = [path for path in place.glob(f"*/{FILE}") if path.parent.name not in trials]
+    for path in others:
+        remove_result(path, "which is of no trial now")
+    return len(others)
 
 
 def event_file(run: TrialRun) -> bytes:

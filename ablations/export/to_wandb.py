@@ -26,6 +26,8 @@ _LONGEST = 128  # name of a project
 def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Exported:
     """Write an offline run for each trial that has ended, unless it is there as it is.
 
+    Those of trials that the study has no more are removed.
+
     Args:
         name: of the study, and of its project.
 
@@ -51,9 +53,13 @@ def export(study: Study, name: str, folder: AnyPath, progress: Progress) -> Expo
             progress(done, len(runs))
     finally:
         wandb.teardown()  # its process
+    others = there.keys() - {_named(run.trial_id) for run in runs}
+    gone = [there[each] for each in others if _digest_of(there[each])]  # written here
+    for old in gone:
+        shutil.rmtree(old)
     where = folder / name / "wandb"
     then = f"to upload them: wandb sync {where / 'offline-run-*'}"
-    return Exported(len(runs) - kept, kept, where, then)
+    return Exported(len(runs) - kept, kept, len(gone), where, then)
 
 
 def _imported() -> Any:

@@ -41,7 +41,8 @@ def write_export(study: Study, target: Target, folder: AnyPath, console: Termina
         exported = export(study, name, folder, progress)
     number = f"{exported.written} of {exported.written + exported.kept} {target.units}"
     kept = "; the others are there as they were" if exported.kept else ""
-    console.tell(f"wrote {number} to {exported.place}{kept}")
+    gone = f"; removed {exported.removed}, which the study has no more" if exported.removed else ""
+    console.tell(f"wrote {number} to {exported.place}{kept}{gone}")
     console.print(exported.then, soft_wrap=True)
 
 

@@ -1,7 +1,8 @@
 """Models run over images: in this process, or dealt over several devices, a process for each.
 
 A model is read, run and written by one process, so that its rows are those of one device, bit by
-bit. Images stay in their files, which every process maps.
+bit. Images stay in their files, which every process maps. What ends the first process ends the
+others at once: rows of a model appear whole, or not at all.
 """
 
 import contextlib
@@ -96,6 +97,7 @@ def _several(devices: Sequence[torch.device], parts: Sequence[str]) -> Iterator[
     for device in devices:
         free.put(str(device))
     pool = ProcessPoolExecutor(len(devices), spawn, _begin, (free, parts))
+    others = {*multiprocessing.active_children()}
 
     def there(
         models: Sequence[ConfirmedModel],
@@ -105,9 +107,9 @@ def _several(devices: Sequence[torch.device], parts: Sequence[str]) -> Iterator[
     ) -> None:
         mapped = Mapped.of(images)
         try:
-            for model in as_completed(
-                [pool.submit(_evaluate, each, mapped, folder) for each in models]
-            ):
+            with _interrupts_held():  # a process that is starting inherits it
+                running = [pool.submit(_evaluate, each, mapped, folder) for each in models]
+            for model in as_completed(running):
                 model.result()
                 done()
         except BrokenProcessPool as error:
@@ -119,18 +121,49 @@ def _several(devices: Sequence[torch.device], parts: Sequence[str]) -> Iterator[
 
     try:
         yield there
+    except BaseException:  # Ctrl-C, or a model that cannot be read: the others need not go on
+        for process in {*multiprocessing.active_children()} - others:
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_own: list[Evaluator] = []  # of a process of the pool: one
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C waiting while the block lasts, for this thread and all that it starts.
+
+    A terminal sends it to every process; one that is still importing would print a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Process:
+    """What a process of the pool keeps from one model to the next."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._file: Path | None = None  # of the images
+        self._images: Split | None = None
+
+    def evaluate(self, model: ConfirmedModel, images: Mapped, folder: AnyPath) -> None:
+        if self._images is None or self._file != images.images:
+            # One split for all models: what is read from its masks once is known by it.
+            self._file, self._images = images.images, images.opened()
+        self._evaluator.evaluate(model, self._images, folder)
+
+
+_own: list[_Process] = []  # of a process of the pool: one
 
 
 def _begin(free: "SimpleQueue[str]", parts: Sequence[str]) -> None:
     """Take a device that no other process has taken."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process tells the others to end
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _own.append(Evaluator(parts, torch.device(free.get())))
+    _own.append(_Process(Evaluator(parts, torch.device(free.get()))))
 
 
 def _end_with_parent() -> None:
@@ -142,7 +175,7 @@ def _end_with_parent() -> None:
 
 
 def _evaluate(model: ConfirmedModel, images: Mapped, folder: AnyPath) -> None:
-    _own[0].evaluate(model, images.opened(), folder)
+    _own[0].evaluate(model, images, folder)
 
 
 def _file_of(array: npt.NDArray[Any] | Any) -> Path:

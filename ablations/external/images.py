@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,14 @@ from masll.data.arrays import BLOCK, Block, SplitArrays
 from masll.data.files import read_picture
 from masll.data.layouts import published_files
 from masll.data.listing import is_image
-from masll.data.options import SourceOptions
+from masll.data.rules import AS_THEY_ARE, Rules
 from masll.data.sources import find_source
 from masll.data.split import Split
 from masll.data.types import UNKNOWN, Picture, Record
 
 _SPLIT = "test"  # what an external set is to a study: images to be judged by
 SPLITS = ("all", "train", "validation", "test")
+_OF_LABELS = ("positive", "labels", "split_by")  # options of `SourceOptions`
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,37 @@ class ExternalSet:
         return {record.image_id: record.group for record in self.records if record.group}
 
 
-def find_set(asked: SourceOptions, *, split: str = "all", partial: bool = False) -> ExternalSet:
+def find_set(
+    data: str,
+    rules: Rules = AS_THEY_ARE,
+    *,
+    split: str = "all",
+    partial: bool = False,
+    given: Collection[str] = (),
+) -> ExternalSet:
     """The images that `--data` means; some of them, or all, may be without a label.
 
     Args:
-        asked: what `find_source` takes; or a folder of image files, which then have no labels.
+        data: what `find_source` takes; or a folder of image files, which then have no labels.
+        rules: see `find_source`.
         split: of the set's own splits the one that is taken, or all.
         partial: see `find_source`.
+        given: which options of `SourceOptions` somebody gave.
 
     Raises:
-        InputError: no such data, its content breaks the format, or the split has no images.
+        InputError: no such data, its content breaks the format, the split has no images, or
+            something is said of the labels or splits of a folder that has none.
     """
-    data = asked.data
     whole = _plain_folder(data)
     if whole is None:
-        source = find_source(data, partial=partial, rules=asked.rules)
+        source = find_source(data, partial=partial, rules=rules)
         whole = ExternalSet(source.name, source.records, source.read)
+    else:
+        for name in (name for name in _OF_LABELS if name in given):
+            raise InputError(
+                f"--{name.replace('_', '-')}: {data} is a folder of image files, without labels "
+                "or splits; leave it out"
+            )
     records = [record for record in whole.records if split in ("all", record.split)]
     if not records:
         raise InputError(f"{data} has no images of the split '{split}'; choose another --split")

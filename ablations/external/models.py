@@ -82,7 +82,7 @@ def models_in(folders: Sequence[str]) -> list[ConfirmedModel]:
         InputError: a folder is named twice, or holds no model; or models of one arm are not of one
             configuration, so that they are no seeds of each other.
     """
-    if len(set(folders)) < len(folders):
+    if len({any_path(folder).resolve() for folder in folders}) < len(folders):
         raise InputError(f"--model names a folder twice in {' '.join(folders)}; name each once")
     counts: dict[Arm, int] = {}
     first: dict[Arm, tuple[AnyPath, Mapping[str, Any]]] = {}

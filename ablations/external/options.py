@@ -11,6 +11,7 @@ from masll.corruptions import CORRUPTIONS, SEVERITIES
 
 FORMATS = ("md", "csv", "tex", "figures")
 USUAL_SEVERITIES = (1, 3, 5)
+_LONGEST = 60  # name of a set: a folder has one of 255 bytes, and a letter may take four
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,11 @@ class ExternalOptions:
         check_fields(self)
         if self.data is None:
             raise InputError("--data PATH is needed: the images of the external set")
-        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise InputError(f"--name must be letters, digits, '-', '_' and '.', got '{self.name}'")
+        if self.name is not None and not re.fullmatch(rf"\w[\w.-]{{,{_LONGEST - 1}}}", self.name):
+            raise InputError(
+                f"--name must be up to {_LONGEST} letters, digits, '-', '_' and '.', got "
+                f"'{self.name}'"
+            )
         for flag, values in (("corrupt", self.corrupt), ("severities", self.severities)):
             if len(set(values)) < len(values):
                 shown = " ".join(map(str, values))

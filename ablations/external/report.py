@@ -25,12 +25,11 @@ from ablations.external.tables import (
     localization,
     localization_cells,
 )
-from ablations.formats import as_csv, bullets, latex, write_result
+from ablations.formats import as_csv, bullets, latex, remove_result, write_result
 from ablations.publication import as_latex
 from ablations.rows import Study
 from ablations.tables import ablation_table, as_markdown
 from ablations.verdict import verdict
-from masll.common.errors import InputError
 from masll.common.storage import AnyPath
 from masll.variants import REFERENCE
 
@@ -108,12 +107,7 @@ def _remove_others(folder: AnyPath, written: Sequence[AnyPath]) -> None:
     for path in list(folder.glob("*")):
         name, _, kind = path.name.rpartition(".")
         if path.name not in kept and name in _WRITTEN.get(kind, ()):
-            try:
-                path.unlink()
-            except OSError as error:
-                raise InputError(
-                    f"cannot remove {path}, of an earlier report: {error.strerror}; remove it"
-                ) from error
+            remove_result(path, "of an earlier report")
 
 
 def _parts(found: Findings, table: pd.DataFrame, lost: pd.DataFrame) -> list[Part]:

@@ -37,7 +37,7 @@ from masll.common.terminal import Terminal
 from masll.data.options import SourceOptions
 from masll.devices import find_devices
 from masll.parts import load_part
-from tuning.study.folder import ExternalFolder
+from tuning.study.folder import ExternalFolder, StudyFolder
 
 
 def evaluate_set(
@@ -57,9 +57,8 @@ def evaluate_set(
     for part in options.variant_from:
         load_part(part)  # one that is no good is found at once
     study = None if named is None else read_study(named, search_predictions=False)
-    if study is not None:
-        source = as_in_study(study.spec, source, given)
-    images = find_set(source, split=options.split, partial=options.partial)
+    rules = source.rules if study is None else as_in_study(study.spec, source, given)
+    images = find_set(source.data, rules, split=options.split, partial=options.partial, given=given)
     name = options.name or re.sub(r"[^\w.-]+", "-", images.name)
     study, models, folder = _asked(study, options, name)
     for model in models:
@@ -78,6 +77,8 @@ def _asked(
     if study is not None:
         return study, models_of(study), study.folder.external(name)
     out = any_path(str(options.out))
+    if StudyFolder(out).spec.exists() or StudyFolder(out).trials.exists():
+        raise InputError(f"--out {out} is a study, whose rows must stay its own; name a new folder")
     models = models_in(options.model)
     return study_of(models, out), models, ExternalFolder(out)
 

@@ -7,9 +7,14 @@ from masll.common.errors import InputError
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """`` (did you mean 'x'?)`` with the nearest known name, or nothing when none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    """`` (did you mean 'x'?)`` with the nearest known name, or nothing when none is near.
+
+    >>> suggestion("ISIC2017", ["isic2016", "isic2017"])
+    " (did you mean 'isic2017'?)"
+    """
+    by_folded = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name.casefold(), list(by_folded), n=1)
+    return f" (did you mean '{by_folded[near[0]]}'?)" if near else ""
 
 
 def check_choice(thing: str, value: str, choices: Collection[str]) -> None:

@@ -54,7 +54,8 @@ class Parser(argparse.ArgumentParser):
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
             unknown = message.removeprefix(prefix).split()[0]
-            message = f"unknown option {unknown}{suggestion(unknown, self.known_options())}"
+            others = self.known_options() - {unknown}  # of another subcommand, perhaps
+            message = f"unknown option {unknown}{suggestion(unknown, others)}"
         print(f"error: {message}; see '{self.prog} --help'", file=sys.stderr)
         sys.exit(2)
 
@@ -63,7 +64,8 @@ class Parser(argparse.ArgumentParser):
         for before, word in itertools.pairwise(["an argument", *given]):
             flag, equals, value = word.partition("=")
             if not word.strip() or (flag in self.known_options() and equals and not value):
-                self.error(f"{flag.strip() or before} is empty; give a value, or leave it out")
+                what = flag.strip() or (before if before.startswith("-") else "an argument")
+                self.error(f"{what} is empty; give a value, or leave it out")
         return super().parse_known_args(given, namespace)
 
     def known_options(self) -> set[str]:

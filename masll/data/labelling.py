@@ -53,10 +53,16 @@ BINARY = Classes(_BINARY)
 
 @dataclass(frozen=True)
 class Labelling:
-    """Which class is 1, and what texts mean that the data set does not explain itself."""
+    """Which class is 1, and what texts mean that the data set does not explain itself.
+
+    The last two are for images of one set that are judged by the models of another: nobody asked
+    for them here, so that a set may well lack them.
+    """
 
     positive: tuple[str, ...] = (MELANOMA,)
     meanings: Mapping[str, str] = field(default_factory=dict)  # class, 0 or 1, by text
+    elsewhere: Mapping[str, str] = field(default_factory=dict, compare=False)  # likewise
+    inherited: bool = field(default=False, compare=False)  # whether `positive` is from there
 
     def check(self, texts: Collection[str], classes: Classes, name: str) -> None:
         """Whether each option says something of the images: none is ignored in silence.
@@ -84,22 +90,45 @@ class Labelling:
                     f"--labels {text}={meant}: no class of {name}{suggestion(meant, known)}; "
                     f"{_listed(dict.fromkeys(known))}"
                 )
+        if self.inherited:
+            self._check_binary(folded, classes, name)
         # Where all classes are the user's own, a misspelt one leaves melanoma without images.
         in_words = classes is BINARY and not {"0", "1"}.issuperset(self.meanings.values())
         of_texts = {text: self.class_of(text, classes) for text in folded}
         found = dict.fromkeys(text if of is None else of for text, of in of_texts.items())
-        for positive in self.positive if in_words or self.positive != (MELANOMA,) else ():
-            if not any(self._is_one_by(positive, text, classes) for text in folded):
-                there = [each for each in found if each not in ("0", "1", UNKNOWN_CLASS)]
-                remedy = _listed(there) if there else "its labels name no class; leave it out"
+        asked = self.positive if in_words or self.positive != (MELANOMA,) else ()
+        lacking = [
+            positive
+            for positive in asked
+            if not any(self._is_one_by(positive, text, classes) for text in folded)
+        ]
+        for positive in lacking:
+            there = [each for each in found if each not in ("0", "1", UNKNOWN_CLASS)]
+            near = suggestion(positive, there)
+            remedy = _listed(there) if there else "its labels name no class; leave it out"
+            if self.inherited:
+                # A set without the class, unless it has one that may be the same.
+                if not near or len(lacking) < len(self.positive):
+                    continue
+                remedy = f"say with --labels which texts mean {positive}, and which 0"
+            raise InputError(f"--positive {positive}: no class of {name}{near}; {remedy}")
+
+    def _check_binary(self, texts: Collection[str], classes: Classes, name: str) -> None:
+        """Raise `InputError` where 1 may be melanoma, and another class is the positive one."""
+        explained = self.meanings.keys() | self.elsewhere.keys()
+        for text in texts if self.positive != (MELANOMA,) else ():
+            if text not in explained and classes.of(text) in ("0", "1"):
+                told = " or ".join(self.positive)
                 raise InputError(
-                    f"--positive {positive}: no class of {name}{suggestion(positive, there)}; "
-                    f"{remedy}"
+                    f"{name} has the label {text}, and the models tell {told} from all others; say "
+                    f"what it means, as in --labels {text}={self.positive[0]}"
                 )
 
     def class_of(self, text: str, classes: Classes) -> str | None:
         """The class that a text means, or 0 or 1; None for a text that nobody explains."""
-        return self.meanings.get(text.casefold(), classes.of(text))
+        text = text.casefold()
+        known = classes.of(text)
+        return self.meanings.get(text, self.elsewhere.get(text, known))
 
     def label(self, text: str, classes: Classes, column: str) -> int:
         """1, 0, or UNKNOWN for an empty text and for one that leaves the class open.

@@ -21,7 +21,7 @@ from ablations.export.runs import TrialRun, trial_runs
 from ablations.rows import Study, read_study
 from ablations.tables import ablation_table
 from masll.common.errors import InputError
-from masll.common.storage import any_path
+from masll.common.storage import AnyPath, any_path
 from tuning.study.folder import StudyFolder
 from tuning.study.spec import Spec
 
@@ -45,8 +45,14 @@ def runs_of(study: Path) -> dict[str, TrialRun]:
     return {run.trial_id: run for run in trial_runs(read, study.name)}
 
 
-def exported(study: Path, target: str, folder: Path) -> None:
+def exported(study: Path, target: str, folder: AnyPath | Path) -> None:
     assert main([str(study), "--to", target, str(folder)]) == 0
+
+
+def set_aside(study: Path, trial_id: str) -> None:
+    """Take a trial's rows out of a study."""
+    for kind in ("trials", "epochs", "predictions"):
+        (study / kind / f"{trial_id}.parquet").unlink(missing_ok=True)
 
 
 def test_a_run_has_all_that_the_rows_of_a_trial_say_and_nothing_that_they_do_not(study):
@@ -168,6 +174,22 @@ def test_mlflow_reads_the_rows_and_a_second_export_doubles_nothing(
     assert changed == {"gated-fusion-resnet18-search-2"}
 
 
+def test_mlflow_has_no_run_of_a_trial_that_was_set_aside(study, tmp_path, capsys, mlflow_file):
+    from mlflow.tracking import MlflowClient
+
+    exported(study, "mlflow", tmp_path / "out")
+    client = MlflowClient(f"sqlite:///{mlflow_file}")
+    experiment = client.get_experiment_by_name("study").experiment_id
+    client.create_run(experiment, run_name="somebody's own", tags={"trial_id": "mine"})
+    set_aside(study, "gated-fusion-resnet18-search-2")
+    capsys.readouterr()
+    exported(study, "mlflow", tmp_path / "out")
+    assert "wrote 0 of 4 trials" in (said := " ".join(capsys.readouterr().out.split()))
+    assert said.count("removed 1, which the study has no more") == 1
+    names = {run.info.run_name for run in client.search_runs([experiment])}
+    assert names == runs_of(study).keys() | {"somebody's own"}
+
+
 def test_an_experiment_deleted_in_mlflow_comes_back_with_one_run_of_each_trial(
     study, build, tmp_path, capsys, mlflow_file
 ):
@@ -227,6 +249,11 @@ def test_tensorboard_reads_the_rows_with_hyperparameters_and_times(study, tmp_pa
     exported(study, "tensorboard", tmp_path / "out")
     assert files == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*tfevents*")}
 
+    set_aside(study, "gated-fusion-resnet18-search-2")
+    exported(study, "tensorboard", tmp_path / "out")
+    there = {path.parent.name for path in (tmp_path / "out").rglob("*tfevents*")}
+    assert there == runs_of(study).keys()
+
 
 def wandb_records(file: Path) -> list[Any]:
     """The records of an offline run: LevelDB's log format behind seven bytes of W&B's own.
@@ -282,6 +309,13 @@ def test_wandb_has_an_offline_run_per_trial_and_a_second_export_keeps_it(study, 
     again = {path: path.read_bytes() for path in place.glob("offline-run-*/*.wandb")}
     assert len(again) == 5 and len(again.items() & files.items()) == 4
 
+    own = place / "offline-run-20260101_000000-mine"
+    own.mkdir()
+    set_aside(study, "gated-fusion-resnet18-search-2")
+    exported(study, "wandb-offline", tmp_path / "out")
+    of_trials = {file.stem.removeprefix("run-") for file in place.glob("offline-run-*/*.wandb")}
+    assert of_trials == runs_of(study).keys() and own.exists()
+
 
 def test_a_submission_holds_the_scores_of_a_model_to_the_last_digit(study, tmp_path):
     exported(study, "isic", tmp_path / "out")
@@ -331,6 +365,7 @@ def test_the_file_of_a_model_that_is_confirmed_no_longer_goes(study, tmp_path):
     read = read_study(study)
     place = exported_to_isic(read, tmp_path / "out")
     (place / "mine.csv").touch()
+    (place / "gated-fusion.resnet18.confirm.0007.csv").touch()  # of a trial that was set aside
     kept, gone = (f"{trial_id}.csv" for trial_id in sorted(read.confirmed["trial_id"]))
     of_gone = read.trials["trial_id"] == Path(gone).stem
     trials = read.trials.assign(status=read.trials["status"].mask(of_gone, "failed"))
@@ -362,6 +397,23 @@ def test_two_studies_of_one_name_that_say_nothing_of_themselves_do_not_mix(build
     exported(tmp_path / "one" / "study", "tensorboard", tmp_path / "out")
     with pytest.raises(InputError, match=r"has another study 'study', .*one/study; name another"):
         exported(tmp_path / "other" / "study", "tensorboard", tmp_path / "out")
+
+
+@pytest.mark.slow  # a server of S3
+@pytest.mark.parametrize(("target", "counts"), [("isic", (4, 4)), ("tensorboard", (6, 5))])
+def test_an_export_on_s3_is_that_on_this_machine(s3, study, tmp_path, target, counts):
+    s3.make_bucket(f"exports-{target}")
+    here, place = tmp_path / "out", any_path(f"s3://exports-{target}/lab")
+    for count in counts:
+        for folder in (here, place):
+            exported(study, target, folder)
+        files = {path.relative_to(here).as_posix(): path for path in here.rglob("*.*")}
+        of_files = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
+        assert of_files == {each.name: (place / each.name).read_bytes() for each in place.listed()}
+        assert len(of_files) == count
+        set_aside(study, "gated-fusion-resnet18-search-2")
+    with pytest.raises(InputError, match="there is no such bucket"):
+        exported(study, target, any_path("s3://exports-nowhere/lab"))
 
 
 def test_an_export_never_lies_in_the_study_itself(study):

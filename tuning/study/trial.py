@@ -1,5 +1,6 @@
 """A trial, the stage that it belongs to, and how it ended."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -39,6 +40,15 @@ class Trial:
         """The same for the same position in the plan, whenever the study is resumed."""
         again = f"-{self.confirmation}" * (self.confirmation > 1)
         return f"{self.arm.name}.{self.arm.backbone}.{self.stage}{again}.{self.number:04d}"
+
+
+def names_confirmed(text: str) -> bool:
+    """Whether a text has the form that the `trial_id` of a confirmed trial has, of any study.
+
+    >>> names_confirmed("baseline.resnet18.confirm.0001"), names_confirmed("mean")
+    (True, False)
+    """
+    return re.fullmatch(rf".+\..+\.{Stage.CONFIRM}(-\d+)?\.\d{{4,}}", text) is not None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 an `S3Path`, which offers what a study needs of pathlib. Nobody else asks which one it has.
 """
 
+import re
 from pathlib import Path
 
 from masll.common.errors import InputError
@@ -35,11 +36,13 @@ def any_path(name: str | Path | S3Path) -> AnyPath:
     'paper'
 
     Raises:
-        InputError: `s3://` without a bucket.
+        InputError: `s3://` without a bucket, or another address, such as http://.
     """
     if isinstance(name, S3Path):
         return name
     if not str(name).startswith(SCHEME):
+        if re.match(r"\w+://", str(name)):
+            raise InputError(f"'{name}' is neither on this machine nor on s3://; name what is")
         return LocalPath(name)
     key = "/".join(part for part in str(name).removeprefix(SCHEME).split("/") if part)
     if not key:

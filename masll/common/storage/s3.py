@@ -128,9 +128,14 @@ class S3Path:
                 raise
 
     def glob(self, pattern: str) -> "Iterator[S3Path]":
-        """The objects right below this name, by a pattern of their names, with one listing."""
-        names = [stored.name for stored in self.listed(recursive=False)]
-        return (self / name for name in fnmatch.filter(names, pattern))
+        """The objects below this name, by a pattern of their names from it, with one listing.
+
+        As on this machine, `*` stands for no `/`.
+        """
+        depth = pattern.count("/")
+        names = [stored.name for stored in self.listed(recursive=depth > 0)]
+        level = [name for name in names if name.count("/") == depth]
+        return (self / name for name in fnmatch.filter(level, pattern))
 
     def content(self) -> "Iterator[S3Path]":
         """The objects below this name; none where there is nothing."""

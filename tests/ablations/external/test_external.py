@@ -333,7 +333,7 @@ def test_models_dealt_over_devices_have_the_rows_that_one_device_gives(study, is
         (["--data", "x.csv"], "name one of STUDY and --model"),
         (["STUDY"], "--data PATH is needed"),
         (["STUDY", "--data", "nowhere.csv"], "nowhere.csv"),
-        (["STUDY", "--data", "CSV", "--name", "../up"], "--name must be letters"),
+        (["STUDY", "--data", "CSV", "--name", "../up"], "--name must be up to 60 letters"),
         (["STUDY", "--data", "CSV", "--out", "x"], "--out belongs to --model"),
         (["--model", "x", "--data", "CSV"], "--out DIR is needed"),
         (["STUDY", "--data", "CSV", "--corrupt", "hair", "hair"], "name each once"),
