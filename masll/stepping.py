@@ -101,13 +101,13 @@ class RecordedStep(Step):
     def _recording(
         self, batch: Batch, record: Callable[[Work], Work]
     ) -> tuple[Batch, Tensor, Work]:
-        kept = batch.clone()
-        loss = torch.zeros_like(self._lr)
+        kept, loss = batch.clone(), torch.zeros_like(self._lr)
+        step, lr = self._step, self._lr  # not this object, which keeps what is recorded
 
         def work() -> None:
-            loss.copy_(self._step(kept, self._lr))
+            loss.copy_(step(kept, lr))
 
-        self._step.forget_gradients()
+        step.forget_gradients()
         return kept, loss, record(work)
 
 

@@ -6,6 +6,7 @@ between epochs is the weights, the optimizer and the best epoch so far.
 
 import copy
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ from masll.evaluation import (
 )
 from masll.lesions import check_masked
 from masll.loading import Batch, Loader, batches
-from masll.model import Masll, build_model
+from masll.model import Masll, Output, build_model
 from masll.optimization import (
     balanced_weights,
     classification_loss,
@@ -176,9 +177,12 @@ class Trainer(TrainingRun):
             decay = train_config.weight_average
             self._average = ModelEmaV3(self.model, decay, use_warmup=True, warmup_power=3 / 4)
         self._run = torch.compile(self.model) if train_config.compile else self.model
-        weighted = train_config.class_weights
-        self._class_weights = balanced_weights(train.labels).to(device) if weighted else None
-        plain = PlainStep(self._batch_loss, self.optimizer)
+        weights = balanced_weights(train.labels).to(device) if train_config.class_weights else None
+        # Not a method: a trainer that its own step refers to would outlive its trial.
+        loss = functools.partial(
+            _batch_loss, self._run, self.loader, weights, train_config.label_smoothing
+        )
+        plain = PlainStep(loss, self.optimizer)
         recorded = record_steps and device.type == "cuda"
         self._step: Step = RecordedStep(plain, device, CudaGraphs()) if recorded else plain
         self.steps_per_epoch = len([*batches(np.arange(len(train)), train_config.batch_size)])
@@ -283,14 +287,6 @@ class Trainer(TrainingRun):
                 break  # diverged: the rest of the epoch would be wasted
         return float(total) / len(self.train), lr
 
-    def _batch_loss(self, batch: Batch) -> Tensor:
-        images = self.loader.augmented(batch)
-        with autocast(self.device):
-            out = self._run(images, batch.lesions)
-            return classification_loss(
-                out, batch.labels, self._class_weights, self.config.label_smoothing
-            )
-
     @property
     def _judged(self) -> Masll:
         """The network that is evaluated and kept: the present one, or the average of its steps."""
@@ -301,6 +297,19 @@ class Trainer(TrainingRun):
         variant = describe(self.model.config.variant)
         network = self._run if self._average is None else self._judged
         return evaluate(network, variant, self.loader, split)
+
+
+def _batch_loss(
+    network: Callable[[Tensor, Tensor | None], Output],
+    loader: Loader,
+    class_weights: Tensor | None,
+    label_smoothing: float,
+    batch: Batch,
+) -> Tensor:
+    images = loader.augmented(batch)
+    with autocast(loader.device):
+        out = network(images, batch.lesions)
+        return classification_loss(out, batch.labels, class_weights, label_smoothing)
 
 
 def _mixed(seed: int, epoch: int) -> int:

@@ -27,7 +27,7 @@ def test_the_page_has_a_line_for_each_check_with_what_was_seen(capsys, monkeypat
     assert page["crop"][0] == "ok" and "1,024 pixels" in page["crop"][1]
     assert page["broken"][:2] == [
         "**FAILED**",
-        "RuntimeError: CUDA error: unspecified launch failure",
+        "RuntimeError: CUDA error: unspecified launch failure and more",
     ]
     monkeypatch.setattr(smoke_checks, "CHECKS", quick)
     assert smoke.main(CPU) == 0

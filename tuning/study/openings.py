@@ -19,12 +19,11 @@ def log_opening(
     folder: StudyFolder, trial: Trial, started_at: datetime.datetime, reason: str
 ) -> None:
     """Note once that a confirm trial, begun at `started_at`, is going to open the test set."""
-    time = started_at.replace(microsecond=0)
     before = _whole_lines(folder)
-    if any(_tells(line, trial.trial_id, time) for line in before):
+    if any(_tells(line, trial.trial_id, started_at) for line in before):
         return
     line = {
-        "time": time.isoformat(timespec="seconds"),
+        "time": started_at.isoformat(),
         "trial_id": trial.trial_id,
         "arm": str(trial.arm),
         "confirmation": trial.confirmation,
@@ -69,6 +68,8 @@ def _tells(line: str, trial_id: str, time: datetime.datetime) -> bool:
     content = _content(line) or {}
     try:
         logged = datetime.datetime.fromisoformat(content["time"])
+        if not logged.microsecond:  # as earlier versions wrote it
+            time = time.replace(microsecond=0)
         return bool(content["trial_id"] == trial_id and logged >= time)
     except (KeyError, TypeError, ValueError):
         return False
