@@ -136,7 +136,9 @@ class TrainConfig:
     )
     label_smoothing: float = option(0.0, "share of the target spread over both classes")
     class_weights: bool = option(False, "weigh classes by the inverse of their frequency")
-    compile: bool = option(False, "compile the network with torch.compile; pays off on GPUs")
+    compile: bool = option(
+        False, "compile the network with torch.compile, whose steps are then not CUDA graphs"
+    )
     seed: int = option(
         0, "of new layers, order of images and augmentation", least=0, most=MOST_SEED
     )

@@ -141,7 +141,8 @@ class Trainer(TrainingRun):
         best_weights: that epoch's weights, on the CPU; None if `keep_best_weights` is off.
 
     Args:
-        record_steps: on a GPU, run each step as one CUDA graph (see `masll.stepping`).
+        record_steps: on a GPU, run each step as one CUDA graph (see `masll.stepping`); a network
+            that torch.compile compiles is left alone.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class Trainer(TrainingRun):
             _batch_loss, self._run, self.loader, weights, train_config.label_smoothing
         )
         plain = PlainStep(loss, self.optimizer)
-        recorded = record_steps and device.type == "cuda"
+        recorded = record_steps and device.type == "cuda" and not train_config.compile
         self._step: Step = RecordedStep(plain, device, CudaGraphs()) if recorded else plain
         self.steps_per_epoch = len([*batches(np.arange(len(train)), train_config.batch_size)])
         self.epoch = 0
