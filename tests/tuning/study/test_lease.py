@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -73,6 +74,8 @@ def test_of_two_that_see_no_lease_the_last_to_write_has_it(study, monkeypatch):
 
 def test_a_holder_renews_and_stops_when_another_has_taken_over(study, monkeypatch, capsys):
     monkeypatch.setattr(lease, "_RENEWED_EVERY", 0.05)
+    # As a command begins: Tune, run by another test of this process, may have left its handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), hold_lease(study):
         first = json.loads(study.read_bytes())["renewed"]
         for _ in range(100):
