@@ -1,5 +1,6 @@
 """Images that stay on the GPU between steps, epochs and trials, where they take little of it."""
 
+import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,6 @@ from masll.data.split import Pixels
 
 _SHARE = 0.1  # of the memory that this process may have of a GPU, for images of all splits
 _BLOCK = 64  # images that are copied at once
-
 
 _Key = tuple[str, tuple[int, ...]]
 
@@ -58,8 +58,10 @@ class Shelf:
 
 
 def _key(array: npt.NDArray[np.uint8]) -> _Key:
-    """The file that an array is mapped from, or the array itself, as long as somebody keeps it."""
-    return str(getattr(array, "filename", None) or id(array)), array.shape
+    """The file that an array is the whole of, or the array itself, as long as somebody keeps it."""
+    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):  # not a part of one
+        return str(array.filename), array.shape
+    return str(id(array)), array.shape
 
 
 def _copied(arrays: list[npt.NDArray[np.uint8]], device: torch.device) -> Tensor:

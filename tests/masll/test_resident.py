@@ -43,6 +43,14 @@ def test_a_file_that_is_mapped_again_is_not_copied_again(tmp_path):
     assert found[0].images.data_ptr() == found[1].images.data_ptr()
 
 
+def test_two_parts_of_a_mapped_file_are_two(tmp_path):
+    np.save(tmp_path / "images.npy", drawn("train", 6).images)
+    whole = np.load(tmp_path / "images.npy", mmap_mode="r")
+    shelf, parts = Shelf(10**6, CPU), (whole[:3], whole[3:])
+    for part in parts:
+        assert np.array_equal(shelf.find(part).images.numpy(), part)
+
+
 def test_what_does_not_fit_stays_where_it_is():
     shelf = Shelf(2 * 5 * 3 * 8 * 8 - 1, CPU)
     assert shelf.find(drawn("a", 5).images) is not None
