@@ -152,6 +152,12 @@ def is_out_of_memory(error: str) -> bool:
     return any(text in error for text in _OUT_OF_MEMORY)
 
 
+def noise(images: int, side: int) -> Split:
+    """Images of noise, of both classes by turns, for what only the speed is measured of."""
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 3, side, side), dtype=np.uint8)
+    return Split("train", tuple(map(str, range(images))), np.arange(images) % 2, pixels)
+
+
 class Probe:
     """A process that trains an arm on noise, to see how fast that goes beside others.
 
@@ -164,14 +170,11 @@ class Probe:
         torch.set_num_threads(threads)
         keep_freed_memory()
         self.device = self.find_device()
-        shape = (_STEPS * recipe.batch_size, 3, recipe.source_size, recipe.source_size)
-        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        labels = np.arange(len(noise)) % 2
-        images = Split("train", tuple(map(str, range(len(noise)))), labels, noise)
+        images = noise(_STEPS * recipe.batch_size, recipe.source_size)
         endless = dataclasses.replace(recipe, pretrained=False, epochs=10**6)
         configs = endless.configs(arm)
         self.training: TrainingRun = (
-            CrossValidator(*configs, images, np.arange(len(noise)) % FOLDS, self.device)
+            CrossValidator(*configs, images, np.arange(len(images)) % FOLDS, self.device)
             if crossed
             else Trainer(*configs, images, images, self.device)
         )

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from masll.common.errors import InputError
 from masll.common.storage import any_path
 from masll.config import ModelConfig, TrainConfig
-from masll.data.split import Split
 from masll.evaluation import autocast
 from masll.localization import crop_and_resize
 from masll.model import build_model
 from masll.training import Trainer
 from masll.variants import VARIANTS
+from tuning.packing import noise
 from tuning.study.folder import StudyFolder
 from tuning.study.reader import TrialReader
 from tuning.study.spec import Spec
@@ -134,7 +133,7 @@ def _steps(here: Here) -> str:
 def _graphs(here: Here) -> str:
     """Steps recorded as CUDA graphs, against plain ones, by a loss that both come to."""
     here.need_gpu()
-    split = _noise(90, 2 * here.image_size)
+    split = noise(90, 2 * here.image_size)
     seconds, losses = [], []
     for plain in (True, False):
         config = ModelConfig(backbone=here.backbone, pretrained=False, image_size=here.image_size)
@@ -154,7 +153,7 @@ def _graphs(here: Here) -> str:
 
 
 def _compile(here: Here) -> str:
-    split = _noise(30, 128)
+    split = noise(30, 128)
     config = ModelConfig(backbone=here.small, pretrained=False, image_size=64)
     losses = []
     for compiled in (False, True):
@@ -210,11 +209,6 @@ CHECKS: dict[str, Callable[[Here], str]] = {
     "packed, killed, resumed": _packed,
     "--gpus-per-trial auto": _auto,
 }
-
-
-def _noise(images: int, side: int) -> Split:
-    pixels = np.random.default_rng(0).integers(0, 256, (images, 3, side, side), dtype=np.uint8)
-    return Split("train", tuple(map(str, range(images))), np.arange(images) % 2, pixels)
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from masll import VARIANTS, ModelConfig
@@ -29,6 +28,7 @@ from masll.optimization import classification_loss
 from masll.stepping import CudaGraphs, PlainStep, RecordedStep, Step
 from masll.training import Trainer
 from tests.benchmarks.goals import Goal
+from tuning.packing import noise
 
 REFERENCE = "gated-fusion"
 _SMALL = "efficientnet_lite0"
@@ -63,7 +63,7 @@ def main() -> None:
     print("| --- | ---: | --- | ---: | ---: | ---: |")
     for backbone in given.backbones:
         for pixels in given.pixels:
-            split = drawn(given.images, 2 * pixels)
+            split = noise(given.images, 2 * pixels)
             rounds = {}
             for variant in given.variants:
                 trainer = trainer_of(variant, backbone, pixels, given.batch_size, split, device)
@@ -113,7 +113,7 @@ def all_variants(
     backbone: str, pixels: int, images: int, batch: int, rounds: int, device: torch.device
 ) -> dict[str, list[Costs]]:
     """Rounds of each variant."""
-    split = drawn(images, 2 * pixels)
+    split = noise(images, 2 * pixels)
     return {
         variant: measure(trainer_of(variant, backbone, pixels, batch, split, device), rounds)
         for variant in VARIANTS
@@ -131,12 +131,6 @@ def trainer_of(
         device,
         keep_best_weights=False,
     )
-
-
-def drawn(images: int, side: int) -> Split:
-    """Noise, of both classes."""
-    pixels = np.random.default_rng(0).integers(0, 256, (images, 3, side, side), dtype=np.uint8)
-    return Split("train", tuple(map(str, range(images))), np.arange(images) % 2, pixels)
 
 
 def measure(trainer: Trainer, rounds: int) -> list[Costs]:

@@ -77,10 +77,10 @@ def train(given: argparse.Namespace, barrier: Barrier, rates: Any) -> None:
 
     from masll.devices import find_device
     from masll.training import Trainer
-    from tests.benchmarks.epoch import drawn
+    from tuning.packing import noise
 
     torch.set_num_threads(1)
-    split = drawn(given.images, 2 * given.pixels)
+    split = noise(given.images, 2 * given.pixels)
     trainer = Trainer(
         ModelConfig("gated-fusion", given.backbone, False, image_size=given.pixels),
         TrainConfig(batch_size=given.batch_size, lr=1e-4, epochs=1000),
