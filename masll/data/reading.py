@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+# np.unique imports it when first called, which is no safe thing in two threads at once: one of them
+# sees numpy.ma whole, but not yet as a name of NumPy's, and ends in a RecursionError.
+import numpy.ma
 import numpy.typing as npt
 from PIL import ExifTags, Image
 

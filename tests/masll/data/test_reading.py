@@ -1,6 +1,8 @@
 """From a file's bytes to a square: sizes, modes, orientations, and the reduced decoding."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -72,3 +74,9 @@ def test_a_photograph_held_upright_is_turned():
 def test_a_scan_of_sixty_megapixels_is_read_at_a_reduced_size():
     content = encoded(Image.new("L", (10000, 6000), 90))
     assert np.asarray(to_square(decode(content, 64), 64, "squash")).mean() == pytest.approx(90, 1)
+
+
+def test_what_threads_need_is_imported_before_they_start():
+    """NumPy's own lazy import of numpy.ma, in np.unique, fails now and then in two at once."""
+    code = "import sys; from masll.data import reading; assert 'numpy.ma' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
