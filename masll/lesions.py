@@ -5,8 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from masll.common.errors import InputError
-from masll.data.split import Split
+from masll.data.split import Split, check_masked
 
 _DIRECTIONS = 64  # in which a lesion's farthest point is kept
 _BLOCK = 64  # masks read at once
@@ -68,13 +67,3 @@ def farthest_points(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     angles = np.arange(_DIRECTIONS) * (2 * np.pi / _DIRECTIONS)
     farthest = (corners @ np.stack([np.cos(angles), np.sin(angles)])).argmax(axis=0)
     return corners[farthest].astype(np.float32)
-
-
-def check_masked(split: Split) -> None:
-    """Raise `InputError` unless every image of a split has a lesion mask."""
-    without = len(split) if split.masked is None else int((~split.masked).sum())
-    if without:
-        raise InputError(
-            f"box 'mask' needs a lesion mask of every image, and {without} of {len(split)} "
-            f"{split.name} images have none; choose another box, or add the masks"
-        )

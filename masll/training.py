@@ -20,7 +20,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from masll.config import ModelConfig, TrainConfig
-from masll.data.split import Split
+from masll.data.split import Split, check_masked
 from masll.evaluation import (
     Evaluation,
     autocast,
@@ -29,7 +29,6 @@ from masll.evaluation import (
     mean_box_area,
     scores_elsewhere,
 )
-from masll.lesions import check_masked
 from masll.loading import Batch, Loader, batches
 from masll.model import Masll, Output, build_model
 from masll.optimization import (

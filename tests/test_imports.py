@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from tests.support import ROOT
+from tests.tuning.searches import SMALL
 
 PACKAGES = ("masll", "tuning", "ablations")
 FINISHED = "tests/golden/finished"
@@ -107,3 +109,12 @@ def test_an_option_is_refused_before_anything_large_is_imported():
 def test_what_reads_a_study_imports_neither_pytorch_nor_ray(line, tmp_path):
     ((_, status, large),) = run_lines([line.replace("OUT", str(tmp_path / "report"))])
     assert status == 0 and not large & {"torch", "timm", "ray"}
+
+
+@pytest.mark.slow
+def test_a_search_leaves_pytorch_to_its_workers(isic_master, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("MASLL_CACHE", str(cache))
+    asked = [*SMALL, "--variants", "baseline", "--trials", "1", "--seeds", "1"]
+    line = ["tuning.search", "--data", str(isic_master), "--study", str(tmp_path / "study")]
+    ((_, status, large),) = run_lines([shlex.join([*line, *asked])])
+    assert status == 0 and "ray" in large and not large & {"torch", "timm"}

@@ -2,9 +2,10 @@
 
 import dataclasses
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from masll.common.errors import InputError
+from masll.data.split import check_masked
 from masll.data.store import ImageStore
 from masll.data.types import SPLITS
 from masll.variants import PLAIN
@@ -13,7 +14,7 @@ from tuning.slots import find_slots, this_machine
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.lock import check_free
-from tuning.study.spec import Spec
+from tuning.study.spec import Spec, WeightsRecord
 
 
 def check_new(folder: StudyFolder) -> None:
@@ -42,19 +43,61 @@ def check_resumed(folder: StudyFolder) -> None:
     check_free(folder)
 
 
+def check_address(options: SearchOptions) -> None:
+    """Raise `InputError` unless something listens at `--address`: Ray would try for minutes."""
+    address = options.address
+    if address in (None, "auto"):
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"no Ray cluster at --address {address}: {error}; give host:port of its head, or auto "
+            "on a machine of it"
+        ) from error
+
+
 def check_machine(options: SearchOptions) -> None:
     """Raise `InputError` unless there are slots, and GPUs that CUDA can use where they have any."""
-    if options.address is not None:
-        _check_address(options.address)
-    elif find_slots(options, [this_machine()]).gpus:
+    if options.address is None and find_slots(options, [this_machine()]).gpus:
         from masll.devices import check_cuda
 
         check_cuda()
 
 
-def check_networks(options: SearchOptions, *, weights: bool = True) -> None:
+def look_at_networks(
+    options: SearchOptions, arms: Sequence[Arm], *, here: bool = True
+) -> dict[str, WeightsRecord]:
+    """What needs PyTorch before a study begins: are machine, networks and users' own parts well?
+
+    Args:
+        arms: whose own parts are to be made once.
+        here: trials run on this machine, or from it, so that weights have to be here.
+
+    Returns:
+        What each backbone starts from, by name; nothing without pretrained weights.
+
+    Raises:
+        InputError: they are not.
+    """
+    # timm takes seconds to import: not to be paid for a misspelt option.
+    from masll.backbones import start_of
+
+    if here:
+        check_machine(options)
+    _check_backbones(options, weights=here)
+    _check_parts(arms, options)
+    if not options.pretrained:
+        return {}
+    return {
+        name: WeightsRecord(*start_of(name, options.weight_files.get(name)))
+        for name in options.backbones
+    }
+
+
+def _check_backbones(options: SearchOptions, *, weights: bool) -> None:
     """Raise `InputError` unless there are backbones, and weights where they are needed."""
-    # timm and Ray take seconds to import: not to be paid for a misspelt option.
     from masll.backbones import feature_layout
     from masll.model import find_weights
 
@@ -65,20 +108,7 @@ def check_networks(options: SearchOptions, *, weights: bool = True) -> None:
             find_weights(model)
 
 
-def check_same_weights(spec: Spec, options: SearchOptions) -> None:
-    """Raise `InputError` unless the backbones start from what the study began with."""
-    from masll.backbones import start_of
-
-    for backbone, record in spec.weights.items():
-        now = start_of(backbone, options.weight_files.get(backbone))
-        if record.sha256 not in (None, now.sha256):
-            raise InputError(
-                f"the weights of {backbone} are not those that the study began with "
-                f"({record.source}); put them back, or start another study"
-            )
-
-
-def check_parts(arms: Sequence[Arm], options: SearchOptions) -> None:
+def _check_parts(arms: Sequence[Arm], options: SearchOptions) -> None:
     """Raise `InputError` where a user's own part cannot be made, or has another interface."""
     from masll.model import build_model
 
@@ -87,6 +117,17 @@ def check_parts(arms: Sequence[Arm], options: SearchOptions) -> None:
         network, _ = untrained.configs(arm)
         if network.parts:
             build_model(network)
+
+
+def check_same_weights(spec: Spec, weights: Mapping[str, WeightsRecord]) -> None:
+    """Raise `InputError` unless the backbones start from what the study began with."""
+    for backbone, record in spec.weights.items():
+        now = weights.get(backbone)
+        if record.sha256 is not None and (now is None or now.sha256 != record.sha256):
+            raise InputError(
+                f"the weights of {backbone} are not those that the study began with "
+                f"({record.source}); put them back, or start another study"
+            )
 
 
 def check_same_parts(folder: StudyFolder, spec: Spec, options: SearchOptions) -> None:
@@ -107,24 +148,8 @@ def check_same_parts(folder: StudyFolder, spec: Spec, options: SearchOptions) ->
         raise InputError(f"--variant-from {now[name].path}: the study was not asked about {name}")
 
 
-def _check_address(address: str) -> None:
-    """Whether something listens at `host:port`: Ray would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if address == "auto":
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"no Ray cluster at --address {address}: {error}; give host:port of its head, or auto "
-            "on a machine of it"
-        ) from error
-
-
 def check_masks(arms: Sequence[Arm], store: ImageStore) -> None:
     """Raise `InputError` where an arm looks at lesion masks and an image of any split has none."""
-    from masll.lesions import check_masked  # imports PyTorch
-
     if any(arm.fixed.get("box") == "mask" for arm in arms):
         for split in SPLITS:
             check_masked(store.split(split))

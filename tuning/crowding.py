@@ -1,4 +1,4 @@
-"""Machines whose memory is full: who holds it, and how long trials wait for it.
+"""Machines and GPUs whose memory is full: who holds it, and how long trials wait for it.
 
 Ray's memory monitor ends workers when a machine's memory is nearly used up, whoever uses it.
 """
@@ -15,6 +15,19 @@ _WORKER = "ray::"
 _SHOWN = 40  # characters of a command
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0  # seconds
 _PATIENCE = 1800.0  # seconds without an epoch
+# PyTorch's words for a GPU's memory that has run out, CUDA's where there is no room for the process
+# itself, and those of libraries that cannot make their handles or workspaces.
+_OUT_OF_MEMORY = (
+    *("torch.OutOfMemoryError", "CUDA out of memory", "CUDA error: out of memory"),
+    *("CUDA driver error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"),
+    *("CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"),
+    *("CUDNN_STATUS_INTERNAL_ERROR", "CUDNN_STATUS_ALLOC_FAILED"),
+)
+
+
+def is_out_of_memory(error: str) -> bool:
+    """Whether an error's text says that a GPU's memory has run out."""
+    return any(text in error for text in _OUT_OF_MEMORY)
 
 
 class FullMemory(NamedTuple):

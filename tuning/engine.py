@@ -5,14 +5,9 @@ hands out the next trial, a scheduler that passes on the decision to stop, and a
 the rows of whatever has ended written.
 """
 
-import contextlib
-import logging
-import os
-import signal
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,28 +19,23 @@ from ray.tune.search import Searcher
 
 from masll.common.errors import InputError
 from tuning import mps
+from tuning.job import Job
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions
-from tuning.packing import measure_packing, wait_for_gpu
-from tuning.ray_folder import end_processes, ray_folder
 from tuning.ray_internals import (
-    LOOPBACK,
     error_of,
-    loopback_only,
-    own_token,
-    patient_start,
+    forgetful_tune,
     pending_trial,
     quiet_tune,
     survive_lost_workers,
 )
-from tuning.slots import Machine, Slots, find_slots, share_of, this_machine
+from tuning.session import in_one_line
+from tuning.slots import Machine, Slots, find_slots, share_of
 from tuning.study.arm import Arm
 from tuning.trainable import REPORT, TrialWorker
 from tuning.trial_report import Held, TrialReport
-from tuning.trial_run import Job
 
 _LOOK_EVERY = 5.0  # seconds between looks at the cluster: how large it is, and whether it lives
-_OBJECT_STORE_BYTES = 100 * 2**20  # images go through files, so Ray has next to nothing to store
 
 
 class _RayDiedError(Exception):
@@ -54,84 +44,6 @@ class _RayDiedError(Exception):
 
 class _HopelessError(Exception):
     pass
-
-
-@contextlib.contextmanager
-def ray_session(options: SearchOptions) -> Iterator[Path]:
-    """Ray, started on this machine for this process alone, or joined at `--address`.
-
-    Gives a folder for files of this session, which is removed at its end.
-
-    Raises:
-        InputError: Ray does not start, there is no such cluster, or no trial fits.
-    """
-    with ray_folder() as folder, contextlib.ExitStack() as stack:
-        if not options.address:
-            stack.enter_context(own_token(folder / "token"))
-            stack.enter_context(loopback_only())
-            if options.shares_gpus:
-                stack.enter_context(mps.own_mps(folder))
-        stack.callback(ray.shutdown)
-        _start(options, folder)
-        stack.enter_context(_kill_is_ctrl_c())
-        yield folder
-
-
-@contextlib.contextmanager
-def _kill_is_ctrl_c() -> Iterator[None]:
-    """`kill`, `timeout` and Slurm end a search in order. Ray's own handler prints its stack."""
-
-    def stop(*_: object) -> None:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)  # which Tune listens to while it runs
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
-
-
-def _start(options: SearchOptions, folder: Path) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if options.address:
-        try:
-            ray.init(address=options.address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"no Ray cluster at --address {options.address}: {reason}") from error
-    else:
-        machine = this_machine()
-        find_slots(options, [machine])  # or refuse
-        settings: dict[str, Any] = {
-            "address": "local",  # whatever other Ray there may be on this machine
-            "num_cpus": machine.cpus,
-            "num_gpus": machine.gpus if options.num_gpus is None else options.num_gpus,
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-            "_node_ip_address": LOOPBACK,
-            "_temp_dir": str(folder),
-            **quiet,
-        }
-        try:
-            with patient_start():
-                ray.init(**settings)
-        except Exception:  # of no kind of its own where Ray has waited too long
-            ray.shutdown()
-            end_processes(folder)
-            _start_again(settings, machine.cpus)
-
-
-def _start_again(settings: dict[str, Any], cores: int) -> None:
-    try:
-        with patient_start():
-            ray.init(**settings)
-    except Exception as error:
-        raise InputError(
-            f"Ray did not start, tried twice: {_in_one_line(error)}; the machine's load is "
-            f"{os.getloadavg()[0]:.0f} on {cores} cores: try again when other work has ended"
-        ) from error
 
 
 def choose_slots(options: SearchOptions, arms: Sequence[Arm], say: Callable[[str], None]) -> Slots:
@@ -143,6 +55,8 @@ def choose_slots(options: SearchOptions, arms: Sequence[Arm], say: Callable[[str
     slots = find_slots(options, _machines(ray.nodes()))
     if options.gpu_share is not None or not slots.gpus:
         return slots
+    from tuning.packing import measure_packing, wait_for_gpu  # imports PyTorch
+
     say("measuring how many trials of the largest arm share a GPU best")
     wait_for_gpu()  # until a cluster has one, the cores beside it are a guess
     beside_one = find_slots(replace(options, cpus_per_trial=None), _machines(ray.nodes())).cpus
@@ -166,6 +80,7 @@ def run(
         worker: what runs the trials; reports a `TrialReport` under `REPORT` after each epoch.
     """
     quiet_tune()
+    forgetful_tune()
     survive_lost_workers()
     slots = ledger.slots
     watch = _Watch(ledger)
@@ -201,7 +116,7 @@ def run(
         except (InputError, MemoryError):
             raise
         except Exception as error:  # whatever it is, the rows are on disk
-            failure = _in_one_line(error)
+            failure = in_one_line(error)
     available = watch.slot_seconds()
     busy = min(1.0, ledger.busy_seconds / available) if available else 0.0
     return Outcome(
@@ -213,14 +128,6 @@ def run(
         crowded=ledger.crowded,
         failure=failure,
     )
-
-
-def _in_one_line(error: Exception) -> str:
-    """What an exception says, and where it comes from."""
-    text = str(error).strip().partition("\n")[0]
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(last.filename).name}, line {last.lineno}"
-    return f"{type(error).__name__}{text and ': '}{text} ({where})"
 
 
 def _machines(nodes: list[dict[str, Any]]) -> list[Machine]:

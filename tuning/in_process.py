@@ -12,11 +12,12 @@ import torch
 from masll.data.store import ImageStore
 from masll.devices import keep_freed_memory
 from tuning.images import StudyImages
+from tuning.job import Job
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions
 from tuning.slots import Slots, this_machine
 from tuning.trial_report import Node
-from tuning.trial_run import Job, TrialRun
+from tuning.trial_run import TrialRun
 
 
 def one_slot(options: SearchOptions) -> Slots:

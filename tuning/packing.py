@@ -22,6 +22,7 @@ from masll.data.split import Split
 from masll.devices import find_gpu, keep_freed_memory
 from masll.model import build_model
 from masll.training import Trainer, TrainingRun
+from tuning.crowding import is_out_of_memory
 from tuning.images import FOLDS
 from tuning.options import SearchOptions
 from tuning.recipe import Recipe
@@ -31,14 +32,6 @@ MOST = 8  # processes on a GPU; beyond, the cores beside it are what trials wait
 _PAYS = 1.1  # another process has to raise the images per second by a tenth
 _USABLE = 0.9  # share of a GPU's memory, or of the machine's, that trials may fill together
 _MEASURED_SECONDS = 5.0
-# PyTorch's words for it, CUDA's where there is no room for the process itself, and those of
-# libraries that cannot make their handles or workspaces.
-_OUT_OF_MEMORY = (
-    *("torch.OutOfMemoryError", "CUDA out of memory", "CUDA error: out of memory"),
-    *("CUDA driver error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"),
-    *("CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"),
-    *("CUDNN_STATUS_INTERNAL_ERROR", "CUDNN_STATUS_ALLOC_FAILED"),
-)
 _STEPS = 8  # of an epoch on the images that are measured with
 
 
@@ -145,11 +138,6 @@ def _memory_beside_a_gpu() -> float:
     nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
     shares = [node["memory"] / node["GPU"] for node in nodes if node.get("GPU")]
     return min(shares, default=math.inf)
-
-
-def is_out_of_memory(error: str) -> bool:
-    """Whether an error's text says that a GPU's memory has run out."""
-    return any(text in error for text in _OUT_OF_MEMORY)
 
 
 def noise(images: int, side: int) -> Split:

@@ -48,8 +48,13 @@ def make_spec(
     space: Space,
     store: ImageStore,
     images: StudyImages,
+    weights: Mapping[str, WeightsRecord],
 ) -> Spec:
-    """The spec of a new study."""
+    """The spec of a new study.
+
+    Args:
+        weights: what each backbone starts from, by name.
+    """
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return Spec(
         arms=tuple(arms),
@@ -63,7 +68,7 @@ def make_spec(
             leaks=images.leaks,
             left_out={name: list(ids) for name, ids in images.left_out.items()},
         ),
-        weights=_weights(options),
+        weights=weights,
         parts={name: part.sha256 for name, part in options.parts.items()},
         versions={"python": platform.python_version(), **versions},
         git_commit=_git_commit(),
@@ -134,17 +139,6 @@ def _check_original(original: Mapping[str, Any]) -> None:
         SearchOptions(**original)
     except (InputError, TypeError, AttributeError) as error:
         raise InputError(f"options of spec.json: {error}; restore it") from error
-
-
-def _weights(options: SearchOptions) -> dict[str, WeightsRecord]:
-    from masll.backbones import start_of  # imports PyTorch
-
-    if not options.pretrained:
-        return {}
-    return {
-        name: WeightsRecord(*start_of(name, options.weight_files.get(name)))
-        for name in options.backbones
-    }
 
 
 def _plain(value: Any) -> Any:

@@ -7,33 +7,36 @@ Ray where they are needed.
 import contextlib
 import dataclasses
 import datetime
+import functools
 import importlib
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from masll.common.command import command_line
 from masll.common.errors import InputError
 from masll.common.escaping import for_terminal
+from masll.common.processes import interrupts_held, process_pool
 from masll.common.storage import any_path
 from masll.common.terminal import Terminal
 from masll.common.times import duration
-from masll.data.prepare import prepare
+from masll.data.prepare import find_images, prepare_images
 from masll.data.store import ImageStore
+from masll.data.types import Source
 from tuning.checks import (
-    check_machine,
+    check_address,
     check_masks,
-    check_networks,
     check_new,
-    check_parts,
     check_resumed,
     check_same_images,
     check_same_parts,
     check_same_weights,
+    look_at_networks,
 )
 from tuning.dashboard import dashboard_file
 from tuning.declarations import declared_arms
@@ -45,12 +48,14 @@ from tuning.images import (
     read_images,
     write_folds,
 )
+from tuning.job import Job
 from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions, parse_time
 from tuning.plan import StudyPlan
 from tuning.quiet import quiet_optuna
 from tuning.ray_switches import set_switches
 from tuning.restore import forget_ended, load_plan
+from tuning.slots import this_machine
 from tuning.space import load_space
 from tuning.specification import make_spec, resumed_options, with_run
 from tuning.study.arm import Arm
@@ -60,7 +65,8 @@ from tuning.study.known import USUAL
 from tuning.study.lock import hold
 from tuning.study.rows import TrialRow
 from tuning.study.set_aside import set_damaged_aside
-from tuning.study.spec import Spec, read_spec
+from tuning.study.space import Space
+from tuning.study.spec import Spec, WeightsRecord, read_spec
 from tuning.study.trial import Stage, Status, TrialResult
 from tuning.study.writer import RowWriter
 
@@ -73,10 +79,18 @@ def begin(options: SearchOptions, *, dry_run: bool = False) -> int:
     """
     quiet_optuna()
     console = Terminal()
-    question = _new_question(options, console, here=not dry_run)
-    if dry_run:
-        return _preview(question.plan(), question, console)
-    return _search(question, console)
+    space = load_space(options.space, options.fixed)
+    arms = declared_arms(options, space)
+    folder = _folder(options.study or _new_folder(options.name))
+    check_new(folder)
+    source = _images(options, console)
+    with _session(options, arms, console, starts=not dry_run) as session:
+        store = prepare_images(source, options, options.source_pixels)
+        question = _new_question(folder, options, arms, space, store, session.weights)
+        if dry_run:
+            return _preview(question.plan(), question, console)
+        plan, outcome = _search(question, session, console)
+    return _end(plan, outcome, folder, console)
 
 
 def resume(
@@ -99,11 +113,63 @@ def resume(
     """
     quiet_optuna()
     console = Terminal()
-    question = _resumed_question(chosen, console, here=not dry_run, damaged=set_aside)
     again = {"confirm_again": confirm_again, "retry_failed": retry_failed}
-    if dry_run:
-        return _preview(question.plan(**again), question, console, resumed=True)
-    return _search(question, console, set_aside=set_aside, **again)
+    folder = _folder(chosen["study"])
+    spec = read_spec(folder)
+    options = resumed_options(spec, chosen)
+    check_resumed(folder)
+    if not set_aside:
+        load_plan(folder, options, spec)  # whether any trial is damaged: images may take long
+    source = _images(options, console)
+    with _session(options, (), console, starts=not dry_run) as session:
+        store = prepare_images(source, options, options.source_pixels)
+        question = _resumed_question(folder, options, spec, store, session.weights)
+        if dry_run:
+            return _preview(question.plan(**again), question, console, resumed=True)
+        plan, outcome = _search(question, session, console, set_aside=set_aside, **again)
+    return _end(plan, outcome, folder, console)
+
+
+class _Session(NamedTuple):
+    """What a search runs on."""
+
+    ray: Path | None  # folder of the session's files; None without Ray
+    weights: dict[str, WeightsRecord]  # what each backbone starts from
+    end: Callable[[], None]  # before the block does
+
+
+@contextlib.contextmanager
+def _session(
+    options: SearchOptions, arms: Sequence[Arm], console: Terminal, *, starts: bool
+) -> Iterator[_Session]:
+    """Ray, where the search `starts` and uses it; and networks that are known to be well.
+
+    Ray starts while another process looks at the networks, so that PyTorch, which takes seconds to
+    import and half a gigabyte, stays out of this one.
+    """
+    set_switches()
+    with contextlib.ExitStack() as stack:
+        if options.in_process or not starts:
+            console.say("importing PyTorch, to check the networks")
+            yield _Session(None, look_at_networks(options, arms, here=starts), stack.close)
+            return
+        check_address(options)
+        console.say("starting Ray and its workers, and looking at the networks")
+        try:
+            with process_pool(1) as pool:
+                with interrupts_held():
+                    machine = pool.submit(this_machine)
+                    weights = pool.submit(look_at_networks, options, arms)
+                from tuning.session import ray_session  # Ray reads the switches as it is imported
+
+                folder = stack.enter_context(ray_session(options, machine.result()))
+                session = _Session(folder, weights.result(), stack.close)
+        except BrokenProcessPool as error:
+            raise InputError(
+                "the process that looks at the networks was killed, for want of memory perhaps; "
+                "make room, and try again"
+            ) from error
+        yield session
 
 
 def _preview(
@@ -118,17 +184,28 @@ def _preview(
 
 
 def _search(
-    question: "_Question", console: Terminal, *, set_aside: bool = False, **again: bool
-) -> int:
-    """Run what is left to do, and report."""
+    question: "_Question",
+    session: _Session,
+    console: Terminal,
+    *,
+    set_aside: bool = False,
+    **again: bool,
+) -> tuple[StudyPlan, Outcome]:
+    """Run what is left to do."""
     with hold(question.folder):
         if set_aside:
             for line in set_damaged_aside(question.folder, question.spec):
                 console.print(line, soft_wrap=True)
         plan = question.plan(**again)
         forget_ended(question.folder, plan)
-        outcome = _train(plan, question, console)
-    resumed = command_line("tuning.search", "--study", question.folder, "--resume")
+        outcome = _train(plan, question, session.ray, console)
+        session.end()  # while nobody else may begin: a worker may be writing still
+    return plan, outcome
+
+
+def _end(plan: StudyPlan, outcome: Outcome, folder: StudyFolder, console: Terminal) -> int:
+    """Say what ended a run before its plan was done, or report: the exit status."""
+    resumed = command_line("tuning.search", "--study", folder, "--resume")
     if (error := _error(outcome, plan)) is not None:
         print(f"error: {for_terminal(error)}, then go on: {resumed}", file=sys.stderr)
         return 1
@@ -140,7 +217,7 @@ def _search(
             soft_wrap=True,
         )
         return 1 if outcome.ray_died else 130
-    return _report(plan, question.folder, console)
+    return _report(plan, folder, console)
 
 
 def _error(outcome: Outcome, plan: StudyPlan) -> str | None:
@@ -178,32 +255,32 @@ class _Question:
         )
 
 
-def _new_question(options: SearchOptions, console: Terminal, *, here: bool) -> _Question:
-    """A new study; `here` if it is to run on this machine, or from it."""
-    space = load_space(options.space, options.fixed)
-    arms = declared_arms(options, space)
-    folder = _folder(options.study or _new_folder(options.name))
-    check_new(folder)
-    store = _checked_store(options, console, here=here, arms=arms)
+def _new_question(
+    folder: StudyFolder,
+    options: SearchOptions,
+    arms: tuple[Arm, ...],
+    space: Space,
+    store: ImageStore,
+    weights: Mapping[str, WeightsRecord],
+) -> _Question:
+    """A new study."""
     check_masks(arms, store)
     images = choose_images(options)
     images.check_classes(store)
-    return _Question(folder, options, make_spec(options, arms, space, store, images), store, images)
+    spec = make_spec(options, arms, space, store, images, weights)
+    return _Question(folder, options, spec, store, images)
 
 
 def _resumed_question(
-    chosen: dict[str, Any], console: Terminal, *, here: bool, damaged: bool
+    folder: StudyFolder,
+    options: SearchOptions,
+    spec: Spec,
+    store: ImageStore,
+    weights: Mapping[str, WeightsRecord],
 ) -> _Question:
-    """A study that goes on; `damaged` if some of its trials may be."""
-    folder = _folder(chosen["study"])
-    spec = read_spec(folder)
-    options = resumed_options(spec, chosen)
-    check_resumed(folder)
-    if not damaged:
-        load_plan(folder, options, spec)  # images may take long to prepare
-    store = _checked_store(options, console, here=here)
+    """A study that goes on."""
     check_same_images(spec, options.data, store)
-    check_same_weights(spec, options)
+    check_same_weights(spec, weights)
     check_same_parts(folder, spec, options)
     # A larger budget, where the images are now, and what an earlier version did not say.
     asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
@@ -216,17 +293,10 @@ def _resumed_question(
     return _Question(folder, options, spec, store, images)
 
 
-def _checked_store(
-    options: SearchOptions, console: Terminal, *, here: bool, arms: Sequence[Arm] = ()
-) -> ImageStore:
-    """The images, once it is known that machine, networks and users' own parts are well."""
-    console.say("importing PyTorch, to check the networks")
-    if here:
-        check_machine(options)
-    check_networks(options, weights=here)
-    check_parts(arms, options)
+def _images(options: SearchOptions, console: Terminal) -> Source:
+    """Before anything starts: that there are none is soon known."""
     console.say(f"looking through the images, {options.data}")
-    return prepare(options, options.source_pixels, for_training=True)
+    return find_images(options, for_training=True)
 
 
 def _new_folder(name: str | None) -> str:
@@ -238,36 +308,36 @@ def _folder(name: str) -> StudyFolder:
     return StudyFolder(any_path(name))
 
 
-def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
+def _train(plan: StudyPlan, question: _Question, ray: Path | None, console: Terminal) -> Outcome:
     """Run what is left of the plan, with its progress on the console."""
     folder, options, spec = question.folder, question.options, question.spec
-    set_switches()
-    console.say("importing Ray" if options.in_process else "starting Ray and its workers")
-    from tuning import engine, in_process  # seconds to import, and Ray reads the switches then
-    from tuning.trainable import ray_node_id
-    from tuning.trial_run import Job
+    store, images = question.store, question.images
+    from tuning.trainable import ray_node_id  # imports Ray
 
     started = datetime.datetime.now(datetime.UTC)
-    ray: contextlib.AbstractContextManager[Path | None] = (
-        contextlib.nullcontext() if options.in_process else engine.ray_session(options)
-    )
-    with ray as ray_folder, dashboard_file(folder, plan) as dashboard:
-        slots = (
-            in_process.one_slot(options)
-            if options.in_process
-            else engine.choose_slots(options, spec.arms, console.print)
-        )
-        write_folds(folder, question.images)
-        keep_metadata(folder, question.store)
+    train: Callable[[Ledger, Job], Outcome]
+    if options.in_process:
+        from tuning import in_process  # imports PyTorch
+
+        slots = in_process.one_slot(options)
+        train = functools.partial(in_process.run, store=store, images=images)
+    else:
+        from tuning import engine
+
+        slots = engine.choose_slots(options, spec.arms, console.print)
+        train = functools.partial(engine.run, folder=ray)
+    with dashboard_file(folder, plan) as dashboard:
+        write_folds(folder, images)
+        keep_metadata(folder, store)
         for name, part in options.parts.items():
             folder.part(name).write_whole(part.source)
         spec.write(folder)  # from here on there is a study
         console.tell(f"study {folder}: {counts(plan)}; {slots}")
         job = Job(
-            store=str(question.store.folder.resolve()),
+            store=str(store.folder.resolve()),
             node_id=None if options.in_process else ray_node_id(),
             data=options.data_options,
-            fingerprint=question.store.index["fingerprint"],
+            fingerprint=store.index["fingerprint"],
             study=str(folder.path.resolve()),
             recipe=options.recipe,
             threads=slots.cpus,
@@ -292,11 +362,7 @@ def _train(plan: StudyPlan, question: _Question, console: Terminal) -> Outcome:
             search_ends=time.monotonic() + parse_time(options.time_budget),
         )
         with display.shown():
-            outcome = (
-                in_process.run(ledger, job, question.store, question.images)
-                if options.in_process
-                else engine.run(ledger, job, folder=ray_folder)
-            )
+            outcome = train(ledger, job)
         if plan.done:  # the last screen's packages, while Ray ends
             threading.Thread(target=importlib.import_module, args=("ablations.documents",)).start()
     try:

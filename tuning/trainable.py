@@ -1,25 +1,27 @@
 """One trial after another in one worker process: Ray Tune's class API, with the actor reused.
 
-A worker maps the images and imports PyTorch once; from then on a new trial costs a new model.
+A worker maps the images and imports PyTorch once; from then on a new trial costs a new model. The
+driver, which only names the class, does without PyTorch: it is imported where trials run.
 """
 
 import platform
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray import tune
 
 from masll.common.errors import InputError
 from masll.data.store import ImageStore
-from masll.devices import keep_freed_memory
 from tuning.images import StudyImages, read_images
+from tuning.job import Job
 from tuning.node_store import open_here
 from tuning.study.spec import read_spec
 from tuning.trial_report import Held, Node
-from tuning.trial_run import Job, TrialRun
+
+if TYPE_CHECKING:
+    from tuning.trial_run import TrialRun
 
 REPORT = "report"  # the key under which a result of Tune carries a TrialReport, or a Held
 _HELD_SECONDS = 2.0  # between two reports of a worker that stands idle
@@ -32,9 +34,13 @@ class TrialWorker(tune.Trainable):
     stand idle, so that Ray gives no trial a GPU that is broken.
     """
 
-    run: TrialRun | None = None
+    run: "TrialRun | None" = None
 
     def setup(self, config: dict[str, Any]) -> None:
+        import torch
+
+        from masll.devices import keep_freed_memory
+
         job: Job = config["job"]
         torch.set_num_threads(job.threads)
         keep_freed_memory()
@@ -57,6 +63,8 @@ class TrialWorker(tune.Trainable):
             time.sleep(_HELD_SECONDS)
             return {"done": False, REPORT: Held(str(self.node))}
         if self.run is None:
+            from tuning.trial_run import TrialRun
+
             job, trial, gpus = (self.asked[name] for name in ("job", "trial", "gpus"))
             self.run = TrialRun(job, trial, self.store, self.images, self.node, gpus)
         report = self.run.step()

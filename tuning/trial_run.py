@@ -8,13 +8,10 @@ import dataclasses
 import os
 import resource
 import time
-from dataclasses import dataclass
 
 import torch
 
-from masll.common.storage import any_path
 from masll.cross_validation import CrossValidator
-from masll.data.options import DataOptions
 from masll.data.store import ImageStore
 from masll.devices import find_gpu
 from masll.evaluation import model_cost
@@ -24,31 +21,12 @@ from masll.thresholds import save_validation
 from masll.training import Trainer, TrainingRun
 from tuning.checkpoints import Checkpoint, CheckpointWriter, load_checkpoint
 from tuning.images import StudyImages
-from tuning.recipe import Recipe
-from tuning.study.folder import StudyFolder
+from tuning.job import Job
 from tuning.study.trial import Stage, Trial
 from tuning.trial_report import Node, Pace, TrialReport, write_place
 
 _PACE_EVERY = 10.0  # seconds between two words on how far an epoch is
 _CONTEXT_BYTES = 500 * 2**20  # of a GPU's memory, that CUDA takes for a process beside tensors
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all trials of a study have in common, as a worker needs it."""
-
-    store: str  # folder of the image store on the driver's node
-    node_id: str | None  # that node, by Ray's name; None without Ray
-    data: DataOptions  # which images, so that every other node prepares them for itself
-    fingerprint: str  # of the images that the study began with
-    study: str  # folder of the study, for its choice of images, checkpoints and models
-    recipe: Recipe
-    threads: int  # of PyTorch, in each trial
-
-    @property
-    def folder(self) -> StudyFolder:
-        """The study's folder."""
-        return StudyFolder(any_path(self.study))
 
 
 class TrialRun:

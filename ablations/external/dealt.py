@@ -7,11 +7,8 @@ others at once: rows of a model appear whole, or not at all.
 
 import contextlib
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -23,6 +20,7 @@ import torch
 
 from ablations.external.models import ConfirmedModel, Evaluator
 from masll.common.errors import InputError
+from masll.common.processes import interrupts_held, process_pool
 from masll.common.storage import AnyPath
 from masll.data.split import Split
 
@@ -92,54 +90,32 @@ def evaluator(devices: Sequence[torch.device], parts: Sequence[str]) -> Iterator
 
 @contextlib.contextmanager
 def _several(devices: Sequence[torch.device], parts: Sequence[str]) -> Iterator[Evaluate]:
-    spawn = multiprocessing.get_context("spawn")  # CUDA does not live on in a fork
-    free = spawn.SimpleQueue()
+    free = multiprocessing.get_context("spawn").SimpleQueue()
     for device in devices:
         free.put(str(device))
-    pool = ProcessPoolExecutor(len(devices), spawn, _begin, (free, parts))
-    others = {*multiprocessing.active_children()}
+    with process_pool(len(devices), _begin, (free, parts)) as pool:
 
-    def there(
-        models: Sequence[ConfirmedModel],
-        images: Split,
-        folder: AnyPath,
-        done: Callable[[], None],
-    ) -> None:
-        mapped = Mapped.of(images)
-        try:
-            with _interrupts_held():  # a process that is starting inherits it
-                running = [pool.submit(_evaluate, each, mapped, folder) for each in models]
-            for model in as_completed(running):
-                model.result()
-                done()
-        except BrokenProcessPool as error:
-            names = ",".join(map(str, devices))
-            raise InputError(
-                f"--device {names}: a process that evaluates was killed, for want of memory "
-                "perhaps; name fewer devices: what is evaluated stays"
-            ) from error
+        def there(
+            models: Sequence[ConfirmedModel],
+            images: Split,
+            folder: AnyPath,
+            done: Callable[[], None],
+        ) -> None:
+            mapped = Mapped.of(images)
+            try:
+                with interrupts_held():  # a process that is starting inherits it
+                    running = [pool.submit(_evaluate, each, mapped, folder) for each in models]
+                for model in as_completed(running):
+                    model.result()
+                    done()
+            except BrokenProcessPool as error:
+                names = ",".join(map(str, devices))
+                raise InputError(
+                    f"--device {names}: a process that evaluates was killed, for want of memory "
+                    "perhaps; name fewer devices: what is evaluated stays"
+                ) from error
 
-    try:
         yield there
-    except BaseException:  # Ctrl-C, or a model that cannot be read: the others need not go on
-        for process in {*multiprocessing.active_children()} - others:
-            process.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C waiting while the block lasts, for this thread and all that it starts.
-
-    A terminal sends it to every process; one that is still importing would print a traceback.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process:
@@ -162,16 +138,7 @@ _own: list[_Process] = []  # of a process of the pool: one
 
 def _begin(free: "SimpleQueue[str]", parts: Sequence[str]) -> None:
     """Take a device that no other process has taken."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _own.append(_Process(Evaluator(parts, torch.device(free.get()))))
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed tells nobody, and this process would keep its GPU."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _evaluate(model: ConfirmedModel, images: Mapped, folder: AnyPath) -> None:

@@ -22,17 +22,41 @@ def prepare(
     """The store of the images that the options name, made now if it is not there.
 
     Args:
+        for_training: as `find_images`.
+
+    Raises:
+        InputError: as `find_images` and `open_store` do.
+    """
+    source = find_images(options, for_training=for_training)
+    return prepare_images(source, options, source_size, cache)
+
+
+def find_images(options: DataOptions, *, for_training: bool = False) -> Source:
+    """The images that the options name, of which none is decoded yet.
+
+    Args:
         for_training: refuse images that no model can be trained and judged on: each split needs
             images of both classes, and a label for every one.
 
     Raises:
-        InputError: as `find_source` and `open_store` do.
+        InputError: as `find_source` does; or there are no images.
     """
     source = find_source(options.data, partial=options.partial, rules=options.rules)
     if for_training:
         _check_for_training(source)
     elif not source.records:
         raise InputError(f"{source.name} has no images; python -m masll.data verify says why")
+    return source
+
+
+def prepare_images(
+    source: Source, options: DataOptions, source_size: int, cache: Path | None = None
+) -> ImageStore:
+    """The store of what `find_images` has found, made now if it is not there.
+
+    Raises:
+        InputError: as `open_store` does.
+    """
     with progress_bar("preparing images") as progress:
         store = open_store(
             source,

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from masll.common.errors import InputError
+
 
 class Pixels:
     """Rows of arrays of images or masks as if they were one array, copied when asked for.
@@ -92,3 +94,13 @@ def _pool(arrays: Sequence[npt.NDArray[np.uint8] | Pixels]) -> Pixels:
     if len(whole) < len(arrays):
         raise TypeError("pool whole splits, then select from the pool")
     return Pixels(whole)
+
+
+def check_masked(split: Split) -> None:
+    """Raise `InputError` unless every image of a split has a lesion mask."""
+    without = len(split) if split.masked is None else int((~split.masked).sum())
+    if without:
+        raise InputError(
+            f"box 'mask' needs a lesion mask of every image, and {without} of {len(split)} "
+            f"{split.name} images have none; choose another box, or add the masks"
+        )

@@ -32,12 +32,14 @@ from masll.results import EpochResult
 from tests.benchmarks.goals import Goal
 from tuning import engine
 from tuning.dashboard import DashboardFile
+from tuning.job import Job
 from tuning.ledger import Ledger
 from tuning.options import SearchOptions
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.quiet import quiet_optuna
 from tuning.recipe import Recipe
-from tuning.slots import Slots
+from tuning.session import ray_session
+from tuning.slots import Machine, Slots
 from tuning.space import DEFAULT_SPACE
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
@@ -46,7 +48,6 @@ from tuning.study.trial import TrialResult
 from tuning.study.writer import RowWriter
 from tuning.trainable import REPORT
 from tuning.trial_report import Node, TrialReport
-from tuning.trial_run import Job
 
 REPORTS = 4
 WORKERS = 2
@@ -239,7 +240,7 @@ def goals() -> Iterator[Goal]:
 def _driver() -> tuple[Cost, Cost, float]:
     """Costs of 1,000 and of 5,000 trials, and the most memory of this process in GB."""
     quiet_optuna()
-    with engine.ray_session(_nothing()):
+    with ray_session(_nothing(), Machine(WORKERS, 0)):
         few, many = (this_engine(trials) for trials in (1_000, 5_000))
     return few, many, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
@@ -267,7 +268,7 @@ def main() -> None:
     print(f"{datetime.date.today()}, {os.cpu_count()} cores; seconds of a worker for each trial,")
     print("times that of this engine, and that of the last fifth of trials over the first's")
     ours = 0.0
-    with engine.ray_session(_nothing()):
+    with ray_session(_nothing(), Machine(WORKERS, 0)):
         for name, trials, measure in runs:
             cost = measure(trials)
             ours = ours or cost.mean

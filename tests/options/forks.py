@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 import torch
 
 from masll.common.command import Parser, run
+from tuning.options import SearchOptions
 
 COMMANDS = {
     "search": "tuning.search",
@@ -144,6 +145,7 @@ def _run(command: str, words: list[str], work: Path, out: Path, errors: Path) ->
         if module.__name__ in _WORK:
             place, _, name = _WORK[module.__name__].rpartition(".")
             setattr(import_module(place), name, _Work())
+        _keep_to_this_process()
         sys.argv = [command, *words]
         run(module.main)
     except SystemExit as end:
@@ -154,6 +156,18 @@ def _run(command: str, words: list[str], work: Path, out: Path, errors: Path) ->
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(99)
+
+
+def _keep_to_this_process() -> None:
+    """Let a search look at its networks here, where PyTorch is imported, and start no Ray."""
+    from tuning import study_run
+
+    session = study_run._session
+
+    def here(options: SearchOptions, *rest: Any, **named: Any) -> Any:
+        return session(dataclasses.replace(options, in_process=True), *rest, **named)
+
+    study_run._session = here
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from masll.common.storage import LocalPath
 from masll.data.options import DataOptions
 from tests.tuning.fake_gpus import BROKEN, FakeWorker, place
 from tuning import engine
+from tuning.job import Job
 from tuning.ledger import Ledger
 from tuning.plan import ArmPlan, StudyPlan
 from tuning.recipe import Recipe
@@ -15,7 +16,6 @@ from tuning.space import DEFAULT_SPACE
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.writer import RowWriter
-from tuning.trial_run import Job
 
 RECIPE = Recipe(epochs=2, batch_size=8, image_size=32, source_size=64, pretrained=False)
 ARMS = [Arm("baseline", "none"), Arm("gated-fusion", "none")]

@@ -39,7 +39,7 @@ def test_a_fold_held_out_takes_the_place_of_the_official_validation_images(optio
 
     folder = StudyFolder(any_path(tmp_path / "study"))
     write_folds(folder, images)
-    spec = make_spec(options, (), (), store, images)
+    spec = make_spec(options, (), (), store, images, {})
     again = read_images(folder, spec).train_and_validation(store)
     assert [each.ids for each in again] == [train.ids, held.ids], "a resumed study keeps its fold"
 

@@ -15,13 +15,14 @@ from masll.data.options import DataOptions
 from masll.results import EpochResult
 from masll.training import Trainer
 from tuning import engine, packing
+from tuning.crowding import is_out_of_memory
 from tuning.images import FOLDS
+from tuning.job import Job
 from tuning.ledger import Ledger
 from tuning.options import resolve
 from tuning.packing import (
     Measured,
     best_packing,
-    is_out_of_memory,
     largest_arm,
     measure_packing,
 )
@@ -33,7 +34,6 @@ from tuning.study.folder import StudyFolder
 from tuning.study.writer import RowWriter
 from tuning.trainable import REPORT, TrialWorker
 from tuning.trial_report import Node, TrialReport
-from tuning.trial_run import Job
 
 SMALL = resolve(
     {

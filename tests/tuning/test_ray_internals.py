@@ -17,6 +17,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 from ray.tune.experiment import Trial
+from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from tests.tuning.test_crowding import full_memory
 from tuning import ray_internals
@@ -25,6 +26,7 @@ from tuning.ray_internals import (
     LostWorkerError,
     cause_of,
     error_of,
+    forgetful_tune,
     patient_start,
     pending_trial,
     quiet_tune,
@@ -116,6 +118,24 @@ def test_a_worker_that_the_memory_monitor_ends_as_it_starts_is_a_lost_actor_too(
     trial = Trial("stub", stub=True)
     trial._default_result_or_future = ObjectRef.nil()
     assert trial._get_default_result_or_future() is None and "trial_id" in trial.last_result
+
+
+def test_tune_remembers_of_a_trial_s_results_only_the_last(monkeypatch):
+    monkeypatch.setattr(_TrainingRunMetadata, "update_metric", _TrainingRunMetadata.update_metric)
+    monkeypatch.setattr(Trial, "get_json_state", Trial.get_json_state)
+    result = {"training_iteration": 1, "auc": 0.5}
+
+    def reported() -> Trial:
+        trial = Trial("stub", stub=True)
+        trial.update_last_result(result)
+        return trial
+
+    plain = reported()
+    assert plain.metric_analysis["auc"]["last"] == 0.5 and len(plain.get_json_state()[1]) > 500
+    forgetful_tune()
+    trial = reported()
+    assert trial.last_result["auc"] == 0.5 and not trial.metric_analysis
+    assert trial.get_json_state() == ("{}", "{}")
 
 
 def task_error(error: Exception) -> RayTaskError:

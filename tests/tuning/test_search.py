@@ -279,7 +279,9 @@ def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, monkeyp
     refused("--time-budget", "soon", words=["soon", "90m"])
     refused("--image-size", 8, words=["image size", "from 32", "8"])
     refused("--seed", -1, words=["seed", "-1"])
-    refused("--backbones", "efficientformer_l1", words=["efficientformer_l1", "no map"])
+    refused(
+        "--in-process", "--backbones", "efficientformer_l1", words=["efficientformer_l1", "no map"]
+    )
     refused("--cpus-per-trial", 4096, words=["cpus per trial", "to 1024", "4096"])
     refused("--cpus-per-trial", 1000, words=["--cpus-per-trial 1000"])
     refused("--address", "127.0.0.1:1", words=["--address 127.0.0.1:1", "refused", "host:port"])
@@ -288,19 +290,18 @@ def test_bad_input_is_one_line_and_writes_nothing(isic_folder, tmp_path, monkeyp
     refused("--weights", tmp_path / "file", words=["--weights", "write it as BACKBONE=FILE"])
     refused("--weights", f"resnet18={tmp_path}/file", words=["--weights resnet18: no backbone"])
     of_it = f"{TINY_BACKBONE}={tmp_path}/file"
-    refused("--pretrained", "--weights", of_it, words=["cannot read weights", f"{tmp_path}/file"])
+    pretrained = ("--in-process", "--pretrained", "--weights")
+    refused(*pretrained, of_it, words=["cannot read weights", f"{tmp_path}/file"])
     other = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"conv1.weight": torch.zeros(2)}, other)
     of_it = f"{TINY_BACKBONE}={other}"
-    refused(
-        "--pretrained", "--weights", of_it, words=["other.safetensors", "0 of the", TINY_BACKBONE]
-    )
+    refused(*pretrained, of_it, words=["other.safetensors", "0 of the", TINY_BACKBONE])
     refused("--study", tmp_path / "file", words=["is a file"])
     refused("--study", tmp_path / "file" / "x", words=["below a file"])
     image = isic_folder / "ISIC-2017_Validation_Data" / "ISIC_0000030.jpg"
     content = image.read_bytes()
     image.write_bytes(content[:500])
-    refused("--data", isic_folder, words=["ISIC_0000030.jpg"])
+    refused("--in-process", "--data", isic_folder, words=["ISIC_0000030.jpg"])
     image.write_bytes(content)
     table.write_text(table.read_text().replace("melanoma", "malignant"))
     refused("--data", isic_folder, words=[table.name, "'melanoma'"])

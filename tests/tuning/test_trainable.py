@@ -15,13 +15,13 @@ from masll.data import ImageStore, find_source, open_store
 from masll.data.options import DataOptions
 from tests.support import TINY_BACKBONE
 from tuning import trainable, trial_run
+from tuning.job import Job
 from tuning.recipe import Recipe
 from tuning.study.arm import Arm
 from tuning.study.trial import Stage, Trial
 from tuning.study.unfinished import UnfinishedTrial, UnfinishedTrials
 from tuning.trainable import REPORT, TrialWorker
 from tuning.trial_report import Held, TrialReport
-from tuning.trial_run import Job
 
 ARM = Arm("concat-fusion", TINY_BACKBONE)
 NOW = datetime.datetime.now(datetime.UTC)

@@ -6,11 +6,12 @@ import torch
 from masll.common.errors import InputError
 from masll.data.options import DataOptions
 from tuning import trial_run
+from tuning.job import Job
 from tuning.recipe import Recipe
 from tuning.study.arm import Arm
 from tuning.study.trial import Stage, Trial
 from tuning.trial_report import Node
-from tuning.trial_run import Job, TrialRun, _hold_to_share
+from tuning.trial_run import TrialRun, _hold_to_share
 
 TRIAL = Trial(Arm("baseline", "test_resnet"), Stage.SEARCH, 0, 0, {})
 

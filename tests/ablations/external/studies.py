@@ -10,6 +10,7 @@ from masll.data.prepare import prepare
 from masll.data.store import ImageStore
 from tests.support import TINY_BACKBONE
 from tuning.images import StudyImages
+from tuning.job import Job
 from tuning.recipe import Recipe
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
@@ -17,7 +18,7 @@ from tuning.study.rows import TrialRow
 from tuning.study.trial import Stage, Status, Trial
 from tuning.study.writer import RowWriter
 from tuning.trial_report import Node
-from tuning.trial_run import Job, TrialRun
+from tuning.trial_run import TrialRun
 
 ARMS = (Arm("baseline", TINY_BACKBONE), Arm("gated-fusion", TINY_BACKBONE))
 SEEDS = (1, 2)
