@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .venv/demo
 READY := .venv/ready
+# Two processes; what a file's tests share is made once, so its tests stay together.
+BY_TWO := -n 2 --dist loadfile
 # Without --no-compile pip compiles all of PyTorch on one core; Python compiles what it imports.
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --no-compile \
 	--constraint constraints.txt --editable
@@ -23,10 +25,10 @@ notebook: .venv/notebook  ## the newest study in JupyterLab: its tables, its row
 	$(BIN)/jupyter-lab studies/notebook.ipynb
 
 test: $(READY)  ## all tests but those of `make soak`
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest $(BY_TWO) -m "not soak"
 
 test-fast: $(READY)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not soak"
+	$(BIN)/python -m pytest $(BY_TWO) -m "not slow and not soak"
 
 soak: $(READY)  ## tests that kill a study again and again, minutes each
 	$(BIN)/python -m pytest -m soak
