@@ -12,6 +12,7 @@ from PIL import Image
 
 from masll.common.errors import InputError
 from masll.common.machine import usable_cores
+from masll.common.outputs import check_output
 from masll.common.storage import any_path, whole_folder
 from masll.data.layouts.isic import PREFIXES_2017 as PREFIXES
 from masll.data.layouts.layout import DRAWN
@@ -40,7 +41,7 @@ def synthesize_folder(
     """
     if os.path.lexists(folder):
         raise InputError(f"{folder} exists already; name a new folder")
-    any_path(folder).check_writable("OUT")
+    check_output(any_path(folder), "OUT")
     rows = _deal(images, seed)
     try:
         with whole_folder(folder) as partial:
