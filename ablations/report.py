@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         _check_comparison(options)
         from ablations.documents import compare_studies  # pandas and SciPy, which take a while
 
-        compare_studies(options.studies, options.format, options.out)
+        compare_studies(options.studies, options.format, options.out, options.margin)
     else:
         from ablations.documents import report_study
 

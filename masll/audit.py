@@ -75,6 +75,10 @@ class AuditOptions(SourceOptions):
         if len(set(self.scales)) < len(self.scales):
             shown = " ".join(f"{scale:g}" for scale in self.scales)
             raise InputError(f"--scales names one of {shown} twice; name each once")
+        if self.variant_from and self.model is None:
+            raise InputError(
+                "--variant-from is for a --model that has such a part; name it, or leave it out"
+            )
         if self.seeds is not None and not self.sanity:
             raise InputError(
                 f"--seeds {self.seeds} belongs to --sanity; name both, or leave it out"

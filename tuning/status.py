@@ -1,6 +1,7 @@
 """`python -m tuning.status [STUDY]`: how far one has come, or which there are, at any time."""
 
 from masll.common.command import Parser, run
+from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
 from masll.common.terminal import Terminal, fitting_table
 from tuning.studies import list_studies
@@ -42,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--config", action="store_true", help="print what the study was asked, as TOML, and no more"
     )
     options = parser.parse_args(arguments)
+    if options.follow and (options.config or options.study is None):
+        raise InputError("--follow looks on at one study; name its folder, and leave --config out")
     path = any_path(options.study or USUAL)
     path.check_reachable()
     if options.config:
