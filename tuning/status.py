@@ -43,14 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--config", action="store_true", help="print what the study was asked, as TOML, and no more"
     )
     options = parser.parse_args(arguments)
-    if options.follow and (options.config or options.study is None):
-        raise InputError("--follow looks on at one study; name its folder, and leave --config out")
     path = any_path(options.study or USUAL)
     path.check_reachable()
     if options.config:
+        if options.follow:
+            raise InputError("--config prints once, and --follow goes on; leave one of both out")
         print(as_toml(config_of(read_spec(StudyFolder(path)))), end="")
         return 0
     if options.study is None or (not (path / "spec.json").exists() and studies_in(path)):
+        if options.follow:
+            raise InputError(f"--follow looks on at one study; name one of those in {path}")
         return _print_studies(path)
     from tuning.status_view import show  # Optuna and Arrow, which take a while
 
