@@ -195,8 +195,8 @@ def _legend(study: Study, table: pd.DataFrame, asked: Sequence[Answer]) -> list[
     return [
         f"AUC on {len(images)} test images, {int((images['label'] == 1).sum())} melanoma; "
         f"{backbones}; {several}. Intervals of 95 % hold for {over}.{undecided}{first} "
-        f"Difference: the arm minus {REFERENCE}{control}. p is adjusted (Holm) within each family "
-        "of questions, so one comparison can have two."
+        f"Difference: the arm minus {REFERENCE}{control}. p is adjusted (Holm): a question's "
+        "within its family, an arm's among those of its kind; one comparison can have both."
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ablations.defaults import MARGIN
 from ablations.differences import Floats, test_labels, wide_scores
 from ablations.formats import Cells, interval, markdown, mean_and_sd, number, p_text
 from ablations.rows import Study
@@ -25,8 +26,11 @@ _NOTE = (
 )
 
 
-def compare(studies: Sequence[Study]) -> pd.DataFrame:
+def compare(studies: Sequence[Study], margin: float = MARGIN) -> pd.DataFrame:
     """The ablation tables of studies of the same data, one below the other.
+
+    Args:
+        margin: of equivalence, see `ablation_table`.
 
     Returns:
         Columns study (its folder's name, or its path where names are alike), then those of
@@ -44,7 +48,7 @@ def compare(studies: Sequence[Study]) -> pd.DataFrame:
                 "cannot stand side by side; report each alone"
             )
     names = _names(studies)
-    tables = [ablation_table(study) for study in studies]
+    tables = [ablation_table(study, margin) for study in studies]
     for name, table in zip(names, tables, strict=True):
         table.insert(0, "study", name)
     return pd.concat(tables, ignore_index=True)

@@ -131,11 +131,17 @@ def print_report(study: Study, console: Terminal, margin: float = MARGIN) -> Non
 
 
 def write_comparison(
-    studies: Sequence[Study], folder: AnyPath, formats: Sequence[str] = FORMATS_OF_COMPARISONS
+    studies: Sequence[Study],
+    folder: AnyPath,
+    formats: Sequence[str] = FORMATS_OF_COMPARISONS,
+    margin: float = MARGIN,
 ) -> list[AnyPath]:
     """Write the arms of several studies side by side: comparison.md, .csv and .tex.
 
     Arms of the same name are tested against each other: tests.csv and .tex.
+
+    Args:
+        margin: of equivalence, as a difference in AUC.
 
     Raises:
         InputError: a format that comparisons have not got, the studies are of other data, or the
@@ -143,7 +149,7 @@ def write_comparison(
     """
     for wanted in formats:
         check_choice("format of a comparison", wanted, FORMATS_OF_COMPARISONS)
-    table = compare(studies)
+    table = compare(studies, margin)
     texts = {
         "md": comparison_document(studies, table),
         "csv": as_csv(table),
@@ -177,14 +183,14 @@ def report_study(
 
 
 def compare_studies(
-    paths: Sequence[str], formats: Sequence[str] | None, folder: AnyPath | None
+    paths: Sequence[str], formats: Sequence[str] | None, folder: AnyPath | None, margin: float
 ) -> None:
     """Print the arms of several studies side by side, and write them where a folder is named."""
     studies = [read_study(path, search_predictions=False) for path in paths]
     console, written = Terminal(), []
     if folder is not None:
-        written = write_comparison(studies, folder, formats or FORMATS_OF_COMPARISONS)
-    console.print(stacked_panels(comparison_panels(compare(studies))))
+        written = write_comparison(studies, folder, formats or FORMATS_OF_COMPARISONS, margin)
+    console.print(stacked_panels(comparison_panels(compare(studies, margin))))
     tested = between_studies(studies)
     if not tested.empty:
         console.print(stacked_panels([between_cells(tested)]))

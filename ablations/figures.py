@@ -210,7 +210,7 @@ def decision_curves(study: Study) -> Figure | None:
 FIGURES: Mapping[str, Callable[[Study, pd.DataFrame, float], Figure | None]] = {
     "roc": lambda study, table, _: roc_curves(study, table),
     "differences": forest,
-    "subgroups": lambda study, *_: subgroup_forest(study),
+    "subgroups": lambda study, _, margin: subgroup_forest(study, margin),
     "search": lambda study, *_: searched(study),
     "importance": lambda study, *_: importance(study),
     "budget": lambda study, *_: budget(study),

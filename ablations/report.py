@@ -11,6 +11,7 @@ from ablations.defaults import FORMATS, FORMATS_OF_COMPARISONS, MARGIN
 from ablations.subgroups.grouping import parse_groupings
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
+from masll.common.outputs import check_output
 from masll.common.storage import any_path
 
 _EPILOG = """\
@@ -54,7 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--out",
-        type=any_path,
         metavar="DIR",
         help="folder to write into (default: STUDY/report; several studies are only printed)",
     )
@@ -84,14 +84,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     parse_groupings(options.by)
     if options.out is not None:
-        options.out.check_writable("--out")
+        options.out = any_path(options.out)
+        check_output(options.out, "--out")
     if len(set(options.studies)) < len(options.studies):
         raise InputError(f"a study is named twice in {' '.join(options.studies)}; name each once")
     if len(options.studies) > 1:
         _check_comparison(options)
         from ablations.documents import compare_studies  # pandas and SciPy, which take a while
 
-        compare_studies(options.studies, options.format, options.out)
+        compare_studies(options.studies, options.format, options.out, options.margin)
     else:
         from ablations.documents import report_study
 

@@ -6,13 +6,13 @@ With `--sanity` also: does its map show what was learned? Against maps of weight
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
-from masll.common.storage import any_path
+from masll.common.outputs import check_output
+from masll.common.storage import local_path
 from masll.config import MOST_SHARE, ModelConfig
 from masll.data.options import SourceOptions, data_options
 from masll.parts import load_part
@@ -75,6 +75,10 @@ class AuditOptions(SourceOptions):
         if len(set(self.scales)) < len(self.scales):
             shown = " ".join(f"{scale:g}" for scale in self.scales)
             raise InputError(f"--scales names one of {shown} twice; name each once")
+        if self.variant_from and self.model is None:
+            raise InputError(
+                "--variant-from is for a --model that has such a part; name it, or leave it out"
+            )
         if self.seeds is not None and not self.sanity:
             raise InputError(
                 f"--seeds {self.seeds} belongs to --sanity; name both, or leave it out"
@@ -92,8 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(parser, ModelConfig, skip=no_part_in_localization, suppress_defaults=True)
     namespace = parser.parse_args(arguments)
     options = options_from(namespace, AuditOptions)
-    if options.out is not None:
-        any_path(options.out).check_writable("--out")
+    folder = None if options.out is None else local_path(options.out, "--out")
+    if folder is not None:
+        check_output(folder, "--out")
     names = {field.name for field in dataclasses.fields(ModelConfig)}
     changes = {name: value for name, value in vars(namespace).items() if name in names}
     untrained = ModelConfig(**changes)
@@ -143,8 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
         seeds = options.seeds or SEEDS
         checks = sanity(model, several, seeds)
         _show(checks, seeds)
-    if options.out is not None:
-        folder = Path(options.out)
+    if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(rows, folder / "audit.csv")
         draw(rows, folder / "audit.png")

@@ -125,7 +125,7 @@ class TrainConfig:
     epochs: int = option(100, "passes over the training images", least=1, most=MOST_COUNT)
     batch_size: int = option(15, "images in a step", least=1, most=MOST_COUNT)
     lr: float = option(0.005, "learning rate at its highest")
-    optimizer: str = option("sgd", "sgd (momentum 0.9) or adamw", choices=OPTIMIZERS)
+    optimizer: str = option("sgd", "sgd (Nesterov momentum 0.9) or adamw", choices=OPTIMIZERS)
     weight_decay: float = option(1e-4, "L2 penalty on weights, not on biases or norms")
     schedule: str = option("cosine", "of the learning rate after warm-up", choices=SCHEDULES)
     warmup: float = option(0.1, "share of all steps in which the learning rate rises from 0")

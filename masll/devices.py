@@ -70,6 +70,11 @@ def find_gpu() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def gpu_number(device: torch.device) -> int:
+    """Which of this process's GPUs a device is, from 0; `cuda` is the current one."""
+    return torch.cuda.current_device() if device.index is None else device.index
+
+
 def check_cuda() -> None:
     """Raise `InputError` where NVML counts GPUs that CUDA cannot use. Opens none of them."""
     if torch.cuda.device_count() and not torch.cuda.is_available():

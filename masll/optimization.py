@@ -15,7 +15,7 @@ from masll.model import Output
 
 def make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The optimizer of a configuration; weight decay spares biases and norms."""
-    settings = {"momentum": 0.9} if config.optimizer == "sgd" else {}
+    settings = {"momentum": 0.9} if config.optimizer == "sgd" else {}  # timm's is Nesterov's
     return create_optimizer_v2(
         model,
         opt=config.optimizer,

@@ -4,15 +4,16 @@ import argparse
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.escaping import csv_lines
+from masll.common.outputs import check_output
 from masll.common.progress import progress_bar
-from masll.common.storage import any_path
+from masll.common.storage import any_path, local_path
 from masll.config import MOST_COUNT
 from masll.data.listing import image_files
 from masll.parts import load_part
@@ -52,8 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         "images",
         nargs="+",
         metavar="IMAGE",
-        type=Path,
-        help="image files, folders of such, or CSV files with a column image",
+        help="image files, folders of such, or CSV files with a column image, on this machine",
     )
     parser.add_argument(
         "--model",
@@ -81,7 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--figure",
-        type=Path,
         metavar="DIR",
         help="also draw what the network looked at, one PNG an image",
     )
@@ -103,7 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     _check(options)
     threshold = _threshold(options.threshold, options.model, tta=options.tta)
-    files = image_files(options.images)
+    files = image_files(
+        local_path(name, "IMAGE", "copy it here, and name the copy") for name in options.images
+    )
     from masll.devices import find_device  # PyTorch, which takes seconds
     from masll.model import load_model
     from masll.prediction import figure_paths, predict_files
@@ -114,9 +115,11 @@ def main(arguments: list[str] | None = None) -> int:
     for folder, model in zip(options.model, models, strict=True):
         if model.config.box == "mask":
             raise InputError(f"{folder} looks where lesion masks say; name another model")
+    figures: Mapping[Path, Path] = {}
     if options.figure is not None:
-        options.figure.mkdir(parents=True, exist_ok=True)
-    figures = {} if options.figure is None else figure_paths(files, options.figure)
+        folder = Path(options.figure)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = figure_paths(files, folder)
     rows: list[dict[str, Any]] = []
     with progress_bar("predicting") as progress:
         for start in range(0, len(files), options.batch_size):
@@ -136,7 +139,7 @@ def _check(options: argparse.Namespace) -> None:
     if len({any_path(folder).resolve() for folder in options.model}) < len(options.model):
         raise InputError("--model names a folder twice; name each once")
     if options.figure is not None:
-        any_path(options.figure).check_writable("--figure")
+        check_output(local_path(options.figure, "--figure"), "--figure")
         if len(options.model) > 1:
             raise InputError("--figure shows what one model looked at; name one --model")
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from masll.data.split import Pixels
+from masll.devices import gpu_number
 
 _SHARE = 0.1  # of the memory that this process may have of a GPU, for images of all splits
 _BLOCK = 64  # images that are copied at once
@@ -86,7 +87,7 @@ def resident_pixels(
     """A split's images on a GPU; None on the CPU, or where they would take too much memory."""
     if device.type != "cuda":
         return None
-    gpu = torch.cuda.current_device() if device.index is None else device.index
+    gpu = gpu_number(device)
     if gpu not in _shelves:
         total = torch.cuda.get_device_properties(gpu).total_memory
         held = torch.cuda.get_per_process_memory_fraction(gpu)

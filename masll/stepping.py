@@ -9,11 +9,12 @@ learning rate is a number on the GPU.
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from masll.devices import gpu_number
 from masll.loading import Batch
 
 Work = Callable[[], None]
@@ -112,25 +113,44 @@ class RecordedStep(Step):
 
 
 class CudaGraphs:
-    """Records work as CUDA graphs, which share the memory that they work in."""
+    """Records work as CUDA graphs, which share the memory that they work in.
+
+    Args:
+        device: the GPU that the work runs on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._gpu = gpu_number(device)
 
     def __call__(self, work: Work) -> Work:
-        return _recorded(work, _pool()).replay
+        shared = _shared(self._gpu)
+        return _recorded(work, shared.stream, shared.unplayed).replay
+
+
+class _Shared(NamedTuple):
+    """What the graphs of a GPU have in common as long as the process lives."""
+
+    stream: torch.cuda.Stream  # that records: memory is shared by what one stream has taken
+    unplayed: torch.cuda.CUDAGraph  # memory is shared as long as a graph is there that has it
 
 
 @functools.cache
-def _pool() -> torch.cuda.CUDAGraph:
-    """A graph that is never played: memory is shared as long as one is there that has it."""
-    number = torch.zeros((), device="cuda")
-    return _recorded(number.zero_)
+def _shared(gpu: int) -> _Shared:
+    stream = torch.cuda.Stream(gpu)
+    number = torch.zeros((), device=stream.device)
+    return _Shared(stream, _recorded(number.zero_, stream))
 
 
 def _recorded(
-    work: Callable[[], object], beside: torch.cuda.CUDAGraph | None = None
+    work: Callable[[], object],
+    stream: torch.cuda.Stream,
+    beside: torch.cuda.CUDAGraph | None = None,
 ) -> torch.cuda.CUDAGraph:
+    """A stream records what is started on its own GPU; the rest runs at once, and never again."""
     graph = torch.cuda.CUDAGraph()
     pool = None if beside is None else beside.pool()
     # Another thread may copy weights for a checkpoint meanwhile.
-    with torch.cuda.graph(graph, pool, capture_error_mode="thread_local"):
+    recording = torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local")
+    with torch.cuda.device(stream.device), recording:
         work()
     return graph

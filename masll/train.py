@@ -1,12 +1,12 @@
 """`python -m masll.train`: train one configuration, without Ray."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, option, options_from
-from masll.common.storage import any_path
+from masll.common.outputs import check_output
+from masll.common.storage import local_path
 from masll.config import MOST_THREADS, ModelConfig, TrainConfig, default_source_size
 from masll.data.options import DataOptions
 from masll.parts import load_part
@@ -57,8 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     train_config = options_from(namespace, TrainConfig)
     if options.out is None:
         raise InputError("--out DIR is needed: the folder that the model goes to")
-    folder = Path(options.out)
-    any_path(folder).check_writable("--out")
+    folder = local_path(options.out, "--out")
+    check_output(folder, "--out")
     state_file = folder / "training.pt"
     if not options.resume and folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; add --resume, or name another folder")

@@ -184,7 +184,7 @@ class Trainer(TrainingRun):
         )
         plain = PlainStep(loss, self.optimizer)
         recorded = record_steps and device.type == "cuda" and not train_config.compile
-        self._step: Step = RecordedStep(plain, device, CudaGraphs()) if recorded else plain
+        self._step: Step = RecordedStep(plain, device, CudaGraphs(device)) if recorded else plain
         self.steps_per_epoch = len([*batches(np.arange(len(train)), train_config.batch_size)])
         self.epoch = 0
         self.diverged = False

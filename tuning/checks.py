@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from masll.common.errors import InputError
+from masll.common.outputs import check_output
 from masll.data.split import check_masked
 from masll.data.store import ImageStore
 from masll.data.types import SPLITS
@@ -20,6 +21,7 @@ from tuning.study.spec import Spec, WeightsRecord
 def check_new(folder: StudyFolder) -> None:
     """Raise `InputError` unless a new study can be made in a folder."""
     check_resumed(folder)
+    check_output(folder.path, "--study")
     if any(not _precedes_spec(folder, path.name) for path in folder.path.content()):
         raise InputError(
             f"{folder} is not empty; add --resume to go on with the study in it, "

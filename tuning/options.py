@@ -216,6 +216,10 @@ class SearchOptions(DataOptions):
                 f"--source-size {self.source_size} is below --image-size {self.image_size}; "
                 "crops are cut from the source, so make it as large at least"
             )
+        if self.address is not None and self.in_process:
+            raise InputError(
+                f"--in-process trains here, and --address {self.address} elsewhere; leave one out"
+            )
         if self.address is not None and self.address.startswith("ray://"):
             # Tune would run in another process, which does not have the study's files and locks.
             raise InputError(

@@ -134,11 +134,12 @@ def _graphs(here: Here) -> str:
     """Steps recorded as CUDA graphs, against plain ones, by a loss that both come to."""
     here.need_gpu()
     split = noise(90, 2 * here.image_size)
+    device = torch.device("cuda", here.gpus - 1)  # of several one that is not the current one
     seconds, losses = [], []
     for plain in (True, False):
         config = ModelConfig(backbone=here.backbone, pretrained=False, image_size=here.image_size)
         training = TrainConfig(epochs=3, lr=1e-4)
-        trainer = Trainer(config, training, split, split, here.device, record_steps=not plain)
+        trainer = Trainer(config, training, split, split, device, record_steps=not plain)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # one says that nothing could be recorded
             results = [trainer.run_epoch() for _ in range(3)]

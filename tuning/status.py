@@ -1,6 +1,7 @@
 """`python -m tuning.status [STUDY]`: how far one has come, or which there are, at any time."""
 
 from masll.common.command import Parser, run
+from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
 from masll.common.terminal import Terminal, fitting_table
 from tuning.studies import list_studies
@@ -45,9 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     path = any_path(options.study or USUAL)
     path.check_reachable()
     if options.config:
+        if options.follow:
+            raise InputError("--config prints once, and --follow goes on; leave one of both out")
         print(as_toml(config_of(read_spec(StudyFolder(path)))), end="")
         return 0
     if options.study is None or (not (path / "spec.json").exists() and studies_in(path)):
+        if options.follow:
+            raise InputError(f"--follow looks on at one study; name one of those in {path}")
         return _print_studies(path)
     from tuning.status_view import show  # Optuna and Arrow, which take a while
 

@@ -9,6 +9,7 @@ import importlib.util
 from ablations.export.targets import TARGETS
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
+from masll.common.outputs import check_output
 from masll.common.storage import any_path
 
 _EPILOG = """\
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"--to {options.to} takes no DIR with {' or '.join(map(repr, refused))}, got "
             f"'{folder.resolve()}'; name another DIR"
         )
-    folder.check_writable("DIR")
+    check_output(folder, "DIR")
     from ablations.export.whole import export_study  # pandas, which takes a while
 
     export_study(options.study, target, folder)

@@ -4,6 +4,7 @@ from ablations.external.options import ExternalOptions
 from masll.common.command import Parser, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, options_from
+from masll.common.outputs import check_output
 from masll.common.storage import any_path
 from masll.data.options import SourceOptions
 
@@ -62,7 +63,7 @@ def _check_whose(named: str | None, options: ExternalOptions) -> None:
     if options.model:
         if options.out is None:
             raise InputError("--out DIR is needed with --model: the folder for what the models say")
-        any_path(options.out).check_writable("--out")
+        check_output(any_path(options.out), "--out")
 
 
 if __name__ == "__main__":

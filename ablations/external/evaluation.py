@@ -24,6 +24,7 @@ from tuning.study.damage import DamagedFile
 from tuning.study.folder import ExternalFolder
 
 _BLOCK = 64  # masks read at once
+_LEFT = 600.0  # seconds without a write, after which the writer of half a file must have ended
 _DIGEST = "digest"
 
 
@@ -46,10 +47,11 @@ class Evaluation:
         Raises:
             InputError: an image or a model cannot be read, or the images are not those of before.
         """
-        pending = {
-            condition: missing(self.models, self.folder.rows(_name(condition)))
-            for condition in (None, *self.conditions)
-        }
+        pending: dict[Condition | None, list[ConfirmedModel]] = {}
+        for condition in (None, *self.conditions):
+            rows = self.folder.rows(_name(condition))
+            rows.remove_partials(unwritten=_LEFT)  # another process may evaluate, too
+            pending[condition] = missing(self.models, rows)
         total, done = sum(map(len, pending.values())), 0
         by_inputs: dict[Inputs, list[ConfirmedModel]] = {}
         for model in self.models:

@@ -32,12 +32,13 @@ from ablations.rows import Study, read_study
 from ablations.tables import as_rich
 from ablations.verdict import verdict
 from masll.common.errors import InputError
+from masll.common.outputs import holds_study
 from masll.common.storage import any_path
 from masll.common.terminal import Terminal
 from masll.data.options import SourceOptions
 from masll.devices import find_devices
 from masll.parts import load_part
-from tuning.study.folder import ExternalFolder, StudyFolder
+from tuning.study.folder import ExternalFolder
 
 
 def evaluate_set(
@@ -77,7 +78,7 @@ def _asked(
     if study is not None:
         return study, models_of(study), study.folder.external(name)
     out = any_path(str(options.out))
-    if StudyFolder(out).spec.exists() or StudyFolder(out).trials.exists():
+    if holds_study(out):
         raise InputError(f"--out {out} is a study, whose rows must stay its own; name a new folder")
     models = models_in(options.model)
     return study_of(models, out), models, ExternalFolder(out)

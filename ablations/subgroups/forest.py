@@ -7,7 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ablations.appearance import backbones_in, in_order, look_of, new_figure, put_mean
+from ablations.appearance import (
+    backbones_in,
+    in_order,
+    look_of,
+    margin_band,
+    new_figure,
+    put_mean,
+)
+from ablations.defaults import MARGIN
 from ablations.differences import ALPHA, differences
 from ablations.formats import p_text
 from ablations.rows import Study
@@ -19,11 +27,14 @@ _A_ROW = 4  # panels
 _TICKS = 3  # gaps between ticks of a narrow panel, at most
 
 
-def subgroup_forest(study: Study) -> Figure | None:
+def subgroup_forest(study: Study, margin: float = MARGIN) -> Figure | None:
     """A panel an arm, a line a group: the difference in AUC to the reference, with its interval.
 
     Above all groups, in grey, the difference on all test images. A group of a gap that is found
-    has its p (Holm) beside it.
+    has its p (Holm) beside it. The band is that of `ablations.forest`.
+
+    Args:
+        margin: see `effects`.
 
     Returns:
         None without `--by`, or where no arm stands beside its reference.
@@ -44,7 +55,7 @@ def subgroup_forest(study: Study) -> Figure | None:
     on_all, tested = differences(study), gaps(study)
     for axes, arm in zip(panels.flat, arms, strict=False):
         of_arm = table[table["arm"] == arm].set_index(["by", "group"])
-        axes.axvline(0, color="0.4", linewidth=0.8)
+        margin_band(axes, margin)
         whole = on_all.loc[arm]
         axes.plot([whole["delta_low"], whole["delta_high"]], [0, 0], color="0.4")
         axes.plot(whole["delta_auc"], 0, marker="D", color="0.4", markersize=4)
@@ -60,12 +71,15 @@ def subgroup_forest(study: Study) -> Figure | None:
         axes.grid(axis="y", visible=False)
     for axes in panels.flat[len(arms) :]:
         axes.axis("off")
+    for axes in panels.flat[max(0, len(arms) - columns) : len(arms)]:
+        axes.tick_params(labelbottom=True)  # the last of its column, if a panel below is off
     panels[0][0].set_ylim(len(lines) + 0.6, -0.6)
     panels[0][0].xaxis.set_major_locator(MaxNLocator(_TICKS))
     images = study.test_predictions["image_id"].nunique()
     figure.supxlabel(
-        f"difference in AUC, 95 % interval; {images} test images; in brackets images and melanoma\n"
-        f"of a group; groups with fewer than {LEAST} of a class are left out",
+        f"difference in AUC, 95 % interval; band: margin of equivalence, ±{margin:g}\n{images} "
+        "test images; in brackets images and melanoma of a group; groups with\n"
+        f"fewer than {LEAST} of a class are left out",
         fontsize=8,
     )
     return figure

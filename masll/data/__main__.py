@@ -4,14 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
 from masll.common.options import add_options, check_fields, option, options_from
+from masll.common.outputs import check_output
 from masll.common.progress import progress_bar
-from masll.common.storage import any_path
+from masll.common.storage import local_path
 from masll.config import LEAST_PIXELS, MOST_COUNT, MOST_PIXELS, MOST_SEED
 from masll.data.importing import read_named, write_table
 from masll.data.layouts import LAYOUTS
@@ -61,14 +61,14 @@ class ImportOptions(SourceOptions):
 
     partial: bool = option(False, "leave out rows without an image and images without a row")
     name: str = ""  # these are given by their places, not by names
-    out: Path = Path()
+    out: str = ""
 
 
 @dataclass(frozen=True)
 class SynthesizeOptions:
     """What `synthesize` draws."""
 
-    out: Path = Path()  # given by its place, not by a name
+    out: str = ""  # given by its place, not by a name
     images: int = option(
         690,
         "lesions to draw; split like ISIC 2017: 73 % train, 5 %, 22 % test",
@@ -149,8 +149,8 @@ def _verify(options: SourceOptions) -> int:
 def _audit(options: AuditOptions) -> int:
     from masll.data.duplicates import contact_sheets, duplicates_of, write_csv
 
-    asked_folder = Path(options.out)
-    any_path(asked_folder).check_writable("--out")
+    asked_folder = local_path(options.out, "--out")
+    check_output(asked_folder, "--out")
     report = duplicates_of(data_options(options))
     try:
         asked_folder.mkdir(parents=True, exist_ok=True)
@@ -184,8 +184,9 @@ def _audit(options: AuditOptions) -> int:
 
 
 def _import(options: ImportOptions) -> int:
-    source = read_named(options.name, Path(options.data), options.rules, partial=options.partial)
-    write_table(source, options.out)
+    folder = local_path(options.data, "FOLDER")
+    source = read_named(options.name, folder, options.rules, partial=options.partial)
+    write_table(source, local_path(options.out, "OUT", "name a file here"))
     shown = Counter(record.split for record in source.records)
     print(f"{options.out}: " + ", ".join(f"{shown[split]} {split}" for split in SPLITS))
     command = command_line("masll.data", "verify", "--data", options.out)
@@ -197,7 +198,8 @@ def _synthesize(options: SynthesizeOptions) -> int:
     from masll.data.synthesize import synthesize_folder
 
     with progress_bar("drawing lesions") as progress:
-        synthesize_folder(options.out, options.images, options.size, options.seed, progress)
+        folder = local_path(options.out, "OUT")
+        synthesize_folder(folder, options.images, options.size, options.seed, progress)
     command = command_line("masll.data", "verify", "--data", options.out)
     print(f"{options.out}: {options.images} lesions; try: {command}")
     return 0
@@ -208,9 +210,9 @@ _PLACES: dict[str, tuple[tuple[str, str, type, str], ...]] = {
     "import": (
         ("name", "NAME", str, f"the data set: {', '.join(LAYOUTS)}"),
         ("data", "FOLDER", str, "the folder that it lies in, on this machine"),
-        ("out", "OUT", Path, "a new CSV file in that folder, or above"),
+        ("out", "OUT", str, "a new CSV file in that folder, or above"),
     ),
-    "synthesize": (("out", "OUT", Path, "a new folder"),),
+    "synthesize": (("out", "OUT", str, "a new folder"),),
 }
 
 _COMMANDS: dict[str, tuple[str, type, Callable[[Any], int]]] = {

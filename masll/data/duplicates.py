@@ -9,7 +9,7 @@ thumbnails decide which pairs are registered at all.
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from masll.common.escaping import csv_lines
-from masll.common.progress import progress_bar
+from masll.common.progress import Progress, progress_bar
 from masll.common.storage import any_path
 from masll.data.options import DataOptions
 from masll.data.prepare import prepare
@@ -41,8 +41,6 @@ _REGISTERED = 8  # pairs per image, whose registration is begun
 # that goes on to the next level.
 _LEVELS = ((32, 25, 0.02, 1 / 3), (64, 25, 0.008, 1 / 6), (128, 20, 0.004, 1.0))
 _BATCH = 500
-
-Progress = Callable[[int, int], None]
 
 
 class Pair(NamedTuple):

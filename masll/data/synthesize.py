@@ -3,7 +3,7 @@
 import csv
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,8 @@ from PIL import Image
 
 from masll.common.errors import InputError
 from masll.common.machine import usable_cores
+from masll.common.outputs import check_output
+from masll.common.progress import Progress
 from masll.common.storage import any_path, whole_folder
 from masll.data.layouts.isic import PREFIXES_2017 as PREFIXES
 from masll.data.layouts.layout import DRAWN
@@ -26,7 +28,7 @@ def synthesize_folder(
     images: int,
     size: int,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Draw lesions into a folder that did not exist; it appears whole or not at all.
 
@@ -40,7 +42,7 @@ def synthesize_folder(
     """
     if os.path.lexists(folder):
         raise InputError(f"{folder} exists already; name a new folder")
-    any_path(folder).check_writable("OUT")
+    check_output(any_path(folder), "OUT")
     rows = _deal(images, seed)
     try:
         with whole_folder(folder) as partial:
@@ -75,7 +77,7 @@ def _write(
     rows: Mapping[str, Sequence[tuple[int, int]]],
     size: int,
     seed: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     (folder / DRAWN).write_text(f"Drawn by masll.data synthesize, seed {seed}.\n", encoding="utf-8")
     for split, of_split in rows.items():

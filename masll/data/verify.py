@@ -1,11 +1,11 @@
 """Is a data set whole? Official counts, and every file that is missing, extra, broken or odd."""
 
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from masll.common.machine import usable_cores
+from masll.common.progress import Progress
 from masll.data.leaks import same_content, shared_groups
 from masll.data.types import SPLITS, UNKNOWN, Problem, Record, Source, count_positive
 
@@ -40,7 +40,7 @@ class Report:
         return any(count.partial for count in self.counts)
 
 
-def verify(source: Source, progress: Callable[[int, int], None] | None = None) -> Report:
+def verify(source: Source, progress: Progress | None = None) -> Report:
     """Count the images of a source, and decode every file.
 
     Args:

@@ -52,10 +52,12 @@ def test_the_command_prints_them_and_writes_where_it_is_told(two, tmp_path, caps
     assert printed.count("other") >= 2 and "All studies saw the same images" in printed
     assert "wrote" not in printed and not (two[0].path / "report").exists()
     out = tmp_path / "deep/compared"
-    assert main([*paths, "--out", str(out)]) == 0
+    assert main([*paths, "--out", str(out), "--margin", "0.3"]) == 0
     assert f"wrote to {out}: comparison.md, comparison.csv" in capsys.readouterr().out
     written = pd.read_csv(out / "comparison.csv")
     assert list(written["seeds"]) == [2, 2, 3]
+    own = ablation_table(read_study(paths[0]), margin=0.3)["equivalence_p"].dropna()
+    assert written["equivalence_p"].dropna().tolist() == pytest.approx(own.tolist())
     text = (out / "comparison.md").read_text(encoding="utf-8")
     assert all(f"- {path}" in text for path in paths) and text.count("| gated-fusion/") == 3
     assert (out / "comparison.tex").read_text(encoding="utf-8").count(r"\\") == 4

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from masll import loading
+from masll import loading, resident
 from masll.data.split import Split, pool
 from masll.inputs import InputSpec
 from masll.loading import Loader
-from masll.resident import Shelf
+from masll.resident import Shelf, resident_pixels
+from tests.fake_cuda import GPU_BYTES, FakeCuda
 
 CPU = torch.device("cpu")
 SPEC = InputSpec(8, "squash", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -55,6 +56,51 @@ def test_what_does_not_fit_stays_where_it_is():
     shelf = Shelf(2 * 5 * 3 * 8 * 8 - 1, CPU)
     assert shelf.find(drawn("a", 5).images) is not None
     assert shelf.find(drawn("bb", 5).images) is None
+
+
+@pytest.fixture
+def copies(monkeypatch):
+    """Where images were copied to, on a machine that seems to have two GPUs."""
+    FakeCuda(current=1).install(monkeypatch)
+    monkeypatch.setattr(resident, "_shelves", {})
+    copied, whole = [], resident._copied
+
+    def copy(arrays, device):
+        copied.append(str(device))
+        return whole(arrays, CPU)
+
+    monkeypatch.setattr(resident, "_copied", copy)
+    return copied
+
+
+def test_a_gpu_has_images_once_by_whatever_name_it_goes(copies):
+    images = drawn("train", 5).images
+    found = [resident_pixels(images, torch.device(name)) for name in ("cuda", "cuda:1", "cuda:0")]
+    assert copies == ["cuda:1", "cuda:0"]
+    assert found[0].images is found[1].images is not found[2].images
+    assert np.array_equal(found[2].images.numpy(), images)
+    assert resident_pixels(images, CPU) is None
+
+
+def test_images_take_a_tenth_at_most_of_what_the_process_may_have_of_a_gpu(copies, monkeypatch):
+    assert resident_pixels(np.empty((GPU_BYTES // 10, 1), np.uint8), torch.device("cuda:0"))
+    assert resident_pixels(np.empty((1, 1), np.uint8), torch.device("cuda:0")) is None
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _: 0.5)
+    assert resident_pixels(np.empty((GPU_BYTES // 10, 1), np.uint8), torch.device("cuda")) is None
+    assert copies == ["cuda:0"]
+
+
+def test_where_a_gpu_is_full_nothing_is_kept_on_it_and_nothing_fails(monkeypatch):
+    tries = []
+
+    def refuse(*_):
+        tries.append(1)
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(resident, "_copied", refuse)
+    shelf = Shelf(10**6, CPU)
+    assert [shelf.find(drawn("a", 5).images) for _ in range(3)] == 3 * [None]
+    assert len(tries) == 1
 
 
 def test_batches_are_the_same_from_a_shelf(pooled, monkeypatch):

@@ -10,8 +10,9 @@ import torch
 from masll import VARIANTS, ModelConfig
 from masll.config import BOXES, TrainConfig
 from masll.data import find_source, open_store
-from masll.stepping import RecordedStep
+from masll.stepping import CudaGraphs, RecordedStep, _shared
 from masll.training import Trainer
+from tests.fake_cuda import FakeCuda
 from tests.support import TINY_BACKBONE
 
 CPU = torch.device("cpu")
@@ -92,6 +93,34 @@ def test_a_state_between_recorded_steps_is_that_of_plain_ones(store):
     resumed = recorded(make_trainer(store, optimizer="adamw"))
     resumed.load_state_dict(ours.state_dict())
     assert resumed.run_epoch().train_loss == pytest.approx(plain.run_epoch().train_loss, rel=1e-5)
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """Two GPUs, of which 0 is the current one."""
+    cuda = FakeCuda()
+    cuda.install(monkeypatch)
+    _shared.cache_clear()
+    yield cuda
+    _shared.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:1"])
+def test_work_is_recorded_on_the_gpu_that_it_runs_on_and_runs_when_played(cuda, name):
+    device, ran = torch.device(name), []
+    play = CudaGraphs(device)(lambda: cuda.start(lambda: ran.append(1), device))
+    assert ran == [], "recorded, not run"
+    for _ in range(3):
+        play()
+    assert len(ran) == 3 and cuda.current == 0
+
+
+def test_the_graphs_of_a_gpu_share_their_memory_and_no_other_gpu_s(cuda):
+    for name in ("cuda", "cuda:0", "cuda:1", "cuda:1"):
+        CudaGraphs(torch.device(name))(lambda: None)
+    unplayed, *first, other, third, fourth = cuda.graphs
+    assert {graph.memory for graph in first} == {unplayed.memory}
+    assert other.memory == third.memory == fourth.memory != unplayed.memory
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

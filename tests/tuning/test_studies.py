@@ -51,6 +51,14 @@ def test_studies_are_listed_with_state_data_and_verdict(studies, capsys):
     assert all(name in printed for name in ("broken", "finished", "killed"))
 
 
+def test_only_one_study_is_followed(studies):
+    for words in ([], [str(studies)]):
+        with pytest.raises(InputError, match="--follow looks on at one study; name one of those"):
+            status.main([*words, "--follow"])
+    with pytest.raises(InputError, match="leave one of both out"):
+        status.main([str(studies / "finished"), "--config", "--follow"])
+
+
 def test_a_folder_without_studies_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert status.main([]) == 0

@@ -19,11 +19,13 @@ __all__ = [
     "Stored",
     "any_path",
     "download",
+    "local_path",
     "whole_file",
     "whole_folder",
 ]
 
 AnyPath = LocalPath | S3Path
+_ADDRESS = re.compile(r"\w+://")
 ParquetSource = LocalParquet | S3Parquet  # what `parquet_files` of either finds
 
 
@@ -41,10 +43,25 @@ def any_path(name: str | Path | S3Path) -> AnyPath:
     if isinstance(name, S3Path):
         return name
     if not str(name).startswith(SCHEME):
-        if re.match(r"\w+://", str(name)):
+        if _ADDRESS.match(str(name)):
             raise InputError(f"'{name}' is neither on this machine nor on s3://; name what is")
         return LocalPath(name)
     key = "/".join(part for part in str(name).removeprefix(SCHEME).split("/") if part)
     if not key:
         raise InputError(f"'{name}' names no bucket; write it like s3://bucket/folder")
     return S3Path(key)
+
+
+def local_path(name: str, flag: str, instead: str = "name a folder here") -> LocalPath:
+    """The path of that name on this machine, where a command reads or writes no other.
+
+    Args:
+        flag: the option or place that names it.
+        instead: what to do where it is an address.
+
+    Raises:
+        InputError: an address, such as s3:// or http://.
+    """
+    if _ADDRESS.match(name):
+        raise InputError(f"{flag} {name} is not on this machine; {instead}")
+    return LocalPath(name)

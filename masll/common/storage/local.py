@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -54,11 +55,16 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
         """A file to be written, which takes this one's place at the end, or never."""
         return whole_file(self)
 
-    def remove_partials(self) -> None:
-        """Remove what killed processes have left of files, here and in all folders below."""
+    def remove_partials(self, unwritten: float | None = None) -> None:
+        """Remove what killed processes have left of files, here and in all folders below.
+
+        Args:
+            unwritten: only what nobody has written to for so many seconds, where others may write.
+        """
         for path in self.rglob(".*.partial"):
             with contextlib.suppress(OSError):
-                path.unlink()
+                if unwritten is None or time.time() - path.stat().st_mtime >= unwritten:
+                    path.unlink()
 
     def content(self) -> "Iterator[LocalPath]":
         """What lies right in the folder; nothing where there is none."""

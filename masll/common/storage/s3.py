@@ -116,7 +116,7 @@ class S3Path:
             ):
                 shutil.copyfileobj(file, stream, 2**20)
 
-    def remove_partials(self) -> None:
+    def remove_partials(self, unwritten: float | None = None) -> None:
         """Nothing: an object appears whole or not at all."""
 
     def unlink(self, missing_ok: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -116,6 +117,10 @@ def test_models_that_have_rows_are_not_evaluated_again(study, isic_folder, monke
     assert len(files) == len(ARMS) * len(SEEDS)
     before = predictions(study, "clinic")
     files[2].unlink()
+    left, written_now = (folder / f".{files[2].name}.{pid}.partial" for pid in (1, 2))
+    for path in (left, written_now):
+        path.write_bytes(b"PAR1")
+    os.utime(left, (0, 0))
     evaluated = []
     evaluate = models.evaluate
     monkeypatch.setattr(
@@ -124,6 +129,7 @@ def test_models_that_have_rows_are_not_evaluated_again(study, isic_folder, monke
     assert main(command) == 0
     assert len(evaluated) == 1
     assert_frame_equal(predictions(study, "clinic"), before)
+    assert not left.exists() and written_now.exists(), "another process may still write it"
 
     pq.write_table(pq.read_table(files[1]).slice(1), files[1])
     with pytest.raises(InputError, match=r"other images than images.parquet has; remove it, and"):

@@ -151,7 +151,7 @@ def test_the_report_writes_tables_a_document_and_tripod_s_text(study, capsys):
 
 def test_the_figure_has_a_panel_an_arm_and_a_line_a_group_that_is_judged(study):
     asked = read_study(study, by=BY)
-    figure = draw("subgroups", asked, ablation_table(asked))
+    figure = draw("subgroups", asked, ablation_table(asked), 0.07)
     (panel,) = figure.axes
     assert panel.get_title() == "baseline/resnet18\nminus gated-fusion/resnet18"
     names = [label.get_text().partition(" (")[0] for label in panel.get_yticklabels()]
@@ -159,6 +159,9 @@ def test_the_figure_has_a_panel_an_arm_and_a_line_a_group_that_is_judged(study):
         *("all test images", "sex: female", "sex: male"),
         *("age:50: under 50", "age:50: 50 and over", "site: back"),
     ]
+    (band,) = (each for each in panel.patches if each.get_width() > 0)
+    assert (band.get_x(), band.get_width()) == pytest.approx((-0.07, 0.14))
+    assert "band: margin of equivalence, ±0.07" in figure.get_supxlabel()
     (found,) = panel.texts
     assert found.get_text().startswith("p 0.0") and found.xy[1] == names.index("sex: female")
     written = write_figures(asked, ablation_table(asked), any_path(study), ["subgroups"])

@@ -93,6 +93,18 @@ def test_a_file_or_folder_that_an_error_interrupts_never_appears(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_what_killed_processes_have_left_goes_and_what_is_being_written_may_stay(tmp_path):
+    old, new, other = (tmp_path / name for name in (".a.partial", "b/.b.partial", ".c.parquet"))
+    new.parent.mkdir()
+    for path in (old, new, other):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    LocalPath(tmp_path).remove_partials(unwritten=600)
+    assert (old.exists(), new.exists(), other.exists()) == (False, True, True)
+    LocalPath(tmp_path).remove_partials()
+    assert not new.exists() and other.exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named_with_its_option(tmp_path):
     (tmp_path / "file").write_text("")
     LocalPath(tmp_path / "new" / "study").check_writable("--study")
