@@ -8,7 +8,15 @@ import pandas as pd
 
 from ablations.defaults import MARGIN
 from ablations.differences import Floats, test_labels, wide_scores
-from ablations.formats import Cells, interval, markdown, mean_and_sd, number, p_text
+from ablations.formats import (
+    Cells,
+    document,
+    interval,
+    markdown,
+    mean_and_sd,
+    number,
+    p_text,
+)
 from ablations.rows import Study
 from ablations.statistics import auc_difference, holm
 from ablations.tables import ablation_table
@@ -174,7 +182,7 @@ def comparison_document(studies: Sequence[Study], table: pd.DataFrame) -> str:
     tested = between_studies(studies)
     if not tested.empty:
         parts += ["## Against each other", markdown(between_cells(tested)).rstrip(), _TESTED]
-    return "\n\n".join([*parts, folders]) + "\n"
+    return document([*parts, folders])
 
 
 def _results(row: Mapping[Hashable, Any]) -> Cells:

@@ -20,7 +20,7 @@ from ablations.comparison import (
     note,
 )
 from ablations.defaults import FORMATS, FORMATS_OF_COMPARISONS, MARGIN
-from ablations.formats import as_csv, bullets, latex, write_result
+from ablations.formats import as_csv, bullets, document, latex, write_result
 from ablations.publication import as_latex
 from ablations.remarks import remarks
 from ablations.rows import Study, read_study
@@ -112,12 +112,12 @@ def _document(study: Study, table: pd.DataFrame, beside: Sequence[Part], margin:
     parts += ["## In words", bullets(verdict(study, table, margin))]
     parts += ["## All figures", as_markdown(table).rstrip(), *remarks(study)]
     parts += [part.as_markdown() for part in beside]
-    return "\n\n".join(parts) + "\n"
+    return document(parts)
 
 
 def _of_subgroups(study: Study, beside: Sequence[Part]) -> str:
     parts = [part.as_markdown() for part in beside if part.name in ("subgroups", "gaps")]
-    return "\n\n".join(["# Subgroups", bullets(subgroup_lines(study)), *parts]) + "\n"
+    return document(["# Subgroups", bullets(subgroup_lines(study)), *parts])
 
 
 def print_report(study: Study, console: Terminal, margin: float = MARGIN) -> None:

@@ -25,6 +25,7 @@ from ablations.formats import several, write_result
 from ablations.importance import FEWEST
 from ablations.rows import Study, name_of
 from ablations.search_figures import budget, importance, searched
+from ablations.statistics.calibration import BINS, equal_bins
 from ablations.statistics.decisions import net_benefit, treat_all
 from ablations.subgroups.forest import subgroup_forest
 from ablations.training_figures import boxes, cost_against_auc, learning_curves
@@ -33,7 +34,6 @@ from masll.metrics import roc_points
 from masll.variants import REFERENCE
 
 KINDS = ("png", "svg")
-_BINS = 10  # of a calibration curve, of equal number of images
 _GRID = np.linspace(0, 1, 201)
 
 
@@ -151,7 +151,8 @@ def calibration_curves(study: Study) -> Figure | None:
         for arm in in_order(scores, backbone):
             look = look_of(arm)
             score, label = scores[arm].ravel(), np.tile(labels, len(scores[arm]))
-            parts = np.array_split(np.argsort(score, kind="stable"), min(_BINS, len(score)))
+            bin_of = equal_bins(score)
+            parts = [bin_of == each for each in np.unique(bin_of)]
             axes.plot(
                 [score[part].mean() for part in parts],
                 [label[part].mean() for part in parts],
@@ -169,7 +170,7 @@ def calibration_curves(study: Study) -> Figure | None:
         )
     panels[0][0].set_ylabel("observed share of melanoma")
     seeds = several(map(len, scores.values()), "seed")
-    legend_below(figure, f"{seeds}, {min(_BINS, len(labels))} bins")
+    legend_below(figure, f"{seeds}, {min(BINS, len(labels))} bins")
     return figure
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from masll.common.errors import InputError
-from masll.common.escaping import for_csv, for_latex, for_markdown_cell
+from masll.common.escaping import for_csv, for_latex, for_markdown, for_markdown_cell
 from masll.common.storage import AnyPath, any_path
 
 ABSENT = "-"
@@ -88,6 +88,11 @@ def _tabular(groups: Mapping[str, Sequence[Cells]]) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return " & ".join(map(_as_tex, cells)) + r" \\"
+
+
+def document(parts: Sequence[str]) -> str:
+    """A file of Markdown from its paragraphs and tables, with nothing foreign in it."""
+    return for_markdown("\n\n".join(parts)) + "\n"
 
 
 def bullets(lines: Sequence[str]) -> str:

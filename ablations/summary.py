@@ -21,6 +21,7 @@ from ablations.remarks import remarks
 from ablations.rows import read_study
 from ablations.tables import ablation_table, panels
 from ablations.verdict import verdict
+from masll.common.escaping import for_markdown
 from masll.common.storage import AnyPath
 from tuning.study.folder import StudyFolder
 from tuning.study.known import newest_study
@@ -175,4 +176,4 @@ def _this_python() -> "type[AsyncKernelManager]":
 def _markdown(text: str) -> "Markdown":
     from IPython.display import Markdown
 
-    return Markdown(text)
+    return Markdown(for_markdown(text))

@@ -98,13 +98,18 @@ def roc_points(
     """
     order = np.argsort(-scores, kind="stable")
     positive = positive[order]
-    ends_tie = np.append(np.diff(scores[order]) != 0, True)[: positive.size]
+    ends_tie = ends_of_ties(scores[order])
     hits = np.concatenate([[0], np.cumsum(positive)[ends_tie]])
     alarms = np.concatenate([[0], np.cumsum(~positive)[ends_tie]])
     n_positive, n_negative = hits[-1], alarms[-1]
     with np.errstate(invalid="ignore"):
         # Counts, not 1 - rate: 19 of 20 must compare equal to a target of 0.95.
         return hits / n_positive, (n_negative - alarms) / n_negative
+
+
+def ends_of_ties(ordered: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which of so many scores in order, infinite ones too, are the last of their value: (n,)."""
+    return np.append(ordered[1:] != ordered[:-1], True)[: ordered.size]
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -65,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.resume and not state_file.exists() and (folder / "config.json").exists():
         print(f"the run has ended; its model is in {folder}")
         return 0
-    if options.resume and not state_file.exists():
+    resumes = state_file.exists()
+    if options.resume and not resumes and not _was_killed_in_epoch_1(folder):
         raise InputError(f"{folder} has no run to resume ({state_file.name} is missing)")
     source_size = options.source_size
     if source_size is None:
@@ -90,9 +91,15 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     store = prepare(options, source_size, for_training=True)
     question = Question(model_config, train_config, store.index["fingerprint"], source_size)
-    train_one(question, store, device, folder, resume=options.resume)
+    train_one(question, store, device, folder, resume=resumes)
     print(f"to use it: {command_line('masll.predict', '--model', folder)} IMAGE")
     return 0
+
+
+def _was_killed_in_epoch_1(folder: Path) -> bool:
+    """Whether there is nothing but what a run leaves before it can be resumed: it begins again."""
+    left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return bool(left) and left <= {"epochs.csv", ".epochs.csv.partial", ".training.pt.partial"}
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from tuning.options import SearchOptions
 from tuning.ray_internals import (
     error_of,
     forgetful_tune,
+    has_died,
     pending_trial,
     quiet_tune,
     survive_lost_workers,
@@ -38,8 +39,8 @@ from tuning.trial_report import Held, TrialReport
 _LOOK_EVERY = 5.0  # seconds between looks at the cluster: how large it is, and whether it lives
 
 
-class _RayDiedError(Exception):
-    pass
+class _RayDiedError(BaseException):
+    """No Exception: Tune would ask the Ray that has died to end its trials, and wait for it."""
 
 
 class _HopelessError(Exception):
@@ -219,6 +220,8 @@ class _Watch(tune.Callback):
         del iteration, trials, info
         if self.ledger.ends:
             raise _HopelessError
+        if has_died():  # before anything asks it
+            raise _RayDiedError
         if time.monotonic() < self.looked + _LOOK_EVERY:
             return
         self._slot_seconds, self.looked = self.slot_seconds(), time.monotonic()

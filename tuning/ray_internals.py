@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray._private import parameter, ray_constants, services
+from ray._private import parameter, ray_constants, services, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
@@ -33,6 +33,7 @@ _AGENTS_PORTS = (
     "runtime_env_agent_port",
 )
 _LONGEST_START = 90.0  # seconds
+_VITAL = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
 _OF_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _tune_failed = RayActorManager._actor_task_failed
 _tune_start_failed = RayActorManager._actor_start_failed
@@ -164,6 +165,20 @@ def _read_environment_again() -> None:
     AuthenticationTokenLoader.instance().reset_cache()
 
 
+def has_died() -> bool:
+    """Whether one of the processes has ended without which a Ray that was started here is none.
+
+    Whatever asks Ray's GCS for something waits for it, and after a minute Ray ends this process
+    from within, so that nothing is cleared up. A cluster's processes are none of this one's.
+    """
+    node = worker._global_node
+    return node is not None and any(
+        each.process.poll() is not None
+        for kind in _VITAL
+        for each in node.all_processes.get(kind, [])
+    )
+
+
 def quiet_tune() -> None:
     """Keep Tune from complaining of result files that no logger of its own has written."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -183,6 +198,14 @@ def forgetful_tune() -> None:
     Trial.get_json_state = lambda _: ("{}", "{}")
 
 
+def quiet_messages() -> None:
+    """Keep off the screen what Ray's processes tell this one: of each lost worker, ten lines.
+
+    There is no switch for it. Rows and the search's own lines say what has become of a trial.
+    """
+    worker.print_worker_logs = lambda *_: None
+
+
 def pending_trial(tune_controller: Any) -> Any:
     """The trial that waits for a slot, if any; Tune's own scheduler looks among all there were."""
     live = tune_controller.get_live_trials()
@@ -199,7 +222,9 @@ def error_of(trial: Any) -> tuple[Cause, str]:
         text = f"out of memory: {seen}"
     elif trial.error_file and Path(trial.error_file).exists():
         text = Path(trial.error_file).read_text().strip()
-    return cause_of(error), text or "the worker process ended without a word"
+    # A worker ends with Ray's processes, and sometimes that is heard of before their end is seen.
+    cause = Cause.LOST_MACHINE if has_died() else cause_of(error)
+    return cause, text or "the worker process ended without a word"
 
 
 def _full_memory(error: BaseException | None) -> FullMemory | None:

@@ -4,11 +4,12 @@ Imports no PyTorch, so that Ray starts while another process looks at the networ
 """
 
 import contextlib
+import functools
 import logging
 import os
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from masll.common.errors import InputError
 from tuning import mps
 from tuning.options import SearchOptions
 from tuning.ray_folder import end_processes, ray_folder
-from tuning.ray_internals import LOOPBACK, loopback_only, own_token, patient_start
+from tuning.ray_internals import (
+    LOOPBACK,
+    loopback_only,
+    own_token,
+    patient_start,
+    quiet_messages,
+)
 from tuning.slots import Machine, find_slots
 
 _OBJECT_STORE_BYTES = 100 * 2**20  # images go through files, so Ray has next to nothing to store
@@ -37,7 +44,8 @@ def ray_session(options: SearchOptions, machine: Machine) -> Iterator[Path]:
     Raises:
         InputError: Ray does not start, there is no such cluster, or no trial fits.
     """
-    with ray_folder() as folder, contextlib.ExitStack() as stack:
+    quiet_messages()
+    with _kill_is_ctrl_c() as listen, ray_folder() as folder, contextlib.ExitStack() as stack:
         if not options.address:
             find_slots(options, [machine])  # or refuse
             stack.enter_context(own_token(folder / "token"))
@@ -50,22 +58,23 @@ def ray_session(options: SearchOptions, machine: Machine) -> Iterator[Path]:
         else:
             gpus = machine.gpus if options.num_gpus is None else options.num_gpus
             _start(Machine(machine.cpus, gpus), folder)
-        stack.enter_context(_kill_is_ctrl_c())
+        listen()  # again: Ray's own handler, which prints its stack, has taken its place
         yield folder
 
 
 @contextlib.contextmanager
-def _kill_is_ctrl_c() -> Iterator[None]:
-    """`kill`, `timeout` and Slurm end a search in order. Ray's own handler prints its stack."""
+def _kill_is_ctrl_c() -> Iterator[Callable[[], object]]:
+    """`kill`, `timeout` and Slurm end a search in order. Gives what makes it so once more."""
 
     def stop(*_: object) -> None:
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)  # which Tune listens to while it runs
 
-    before = signal.signal(signal.SIGTERM, stop)
+    listen = functools.partial(signal.signal, signal.SIGTERM, stop)
+    before = listen()
     try:
-        yield
+        yield listen
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 

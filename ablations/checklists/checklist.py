@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ablations.formats import bullets
+from ablations.formats import bullets, document
 from ablations.rows import Study
 
 SPEC, RESULTS = "spec.json", "results"  # what an answer stands on
@@ -103,7 +103,7 @@ class Checklist(NamedTuple):
 
     def as_document(self) -> str:
         """The same as a page of its own."""
-        return f"# {self.heading}\n\n{self.as_markdown(level=2)}\n"
+        return document([f"# {self.heading}", self.as_markdown(level=2)])
 
     def as_table(self) -> pd.DataFrame:
         """A row of COLUMNS for each item; an answer is Markdown."""

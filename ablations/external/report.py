@@ -25,7 +25,7 @@ from ablations.external.tables import (
     localization,
     localization_cells,
 )
-from ablations.formats import as_csv, bullets, latex, remove_result, write_result
+from ablations.formats import as_csv, bullets, document, latex, remove_result, write_result
 from ablations.publication import as_latex
 from ablations.rows import Study
 from ablations.tables import ablation_table, as_markdown
@@ -182,4 +182,4 @@ def _document(found: Findings, table: pd.DataFrame, parts: Sequence[Part]) -> st
     )
     lines = bullets(verdict(found.external, table))
     texts = [f"# External evaluation: {found.name}", note, lines, as_markdown(table).rstrip()]
-    return "\n\n".join([*texts, *(part.as_markdown() for part in parts)]) + "\n"
+    return document([*texts, *(part.as_markdown() for part in parts)])

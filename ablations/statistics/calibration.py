@@ -40,15 +40,27 @@ def calibration(labels: npt.ArrayLike, scores: npt.ArrayLike, bins: int = BINS) 
     if positive.all() or not positive.any():
         return Calibration(math.nan, math.nan, math.nan)
     outcome = positive.astype(float)
-    order = np.argsort(values, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [len(part) * abs(values[part].mean() - outcome[part].mean()) for part in parts]
+    gaps = np.abs(np.bincount(equal_bins(values, bins), values - outcome))
     logits = score_logits(values)
     intercept = scipy.optimize.brentq(
         lambda shift: scipy.special.expit(logits + shift).mean() - outcome.mean(), -50, 50
     )
     slope, _ = logistic_fit(logits, positive)
-    return Calibration(float(intercept), slope, float(np.sum(gaps) / len(values)))
+    return Calibration(float(intercept), slope, float(gaps.sum() / len(values)))
+
+
+def equal_bins(scores: Floats, bins: int = BINS) -> npt.NDArray[np.intp]:
+    """The bin of each image, 0 for the lowest scores: (n,) -> (n,).
+
+    The bins are of equal number, but for equal scores, which are never parted: all of them go where
+    the middle one lies. So what is computed of a bin does not depend on the order of the images.
+    """
+    parts = np.array_split(np.arange(len(scores)), min(bins, len(scores)))
+    by_rank = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    ordered = np.sort(scores)
+    first = np.searchsorted(ordered, scores)
+    last = np.searchsorted(ordered, scores, side="right") - 1
+    return by_rank[(first + last) // 2]
 
 
 def logistic_fit(logits: Floats, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:

@@ -16,11 +16,17 @@ import numpy.typing as npt
 import scipy.special
 
 from ablations.statistics.areas import Floats, checked
-from ablations.statistics.calibration import BINS, calibration, logistic_fit, score_logits
+from ablations.statistics.calibration import (
+    calibration,
+    equal_bins,
+    logistic_fit,
+    score_logits,
+)
 from ablations.statistics.contrasts import Estimate, estimate
 from ablations.statistics.decisions import worth_of_referring
 from ablations.statistics.grouped import fewest_units, members, numbered
 from ablations.statistics.variance import SeedPart, t_quantile, total_variance
+from masll.metrics import ends_of_ties
 
 DRAWS = 1000
 LEAST_SENSITIVITY = 0.8  # of the partial area
@@ -100,7 +106,7 @@ class DrawnModel:
         self.images = images
         self.scores = np.asarray(scores, dtype=float).ravel()
         order = np.argsort(-self.scores, kind="stable")
-        ends_tie = np.append(np.diff(self.scores[order]) != 0, True)
+        ends_tie = ends_of_ties(self.scores[order])
         counts, positive = images.counts[:, order], images.positive[order]
         # Exact: counts in float32 are whole numbers below 2**24.
         self._hits = np.cumsum(counts * positive, axis=1)[:, ends_tie]
@@ -193,8 +199,11 @@ class DrawnModel:
             slope, offset = logistic_fit(logits, self.images.positive)
             both = np.stack([logits, np.ones(n)], axis=1)
             drawn["slope"] += (counts - 1) @ _influence(both, slope * logits + offset, outcome)
-        bins = np.array_split(np.argsort(self.scores, kind="stable"), min(BINS, n))
-        gaps = [np.abs(counts[:, rows] @ (self.scores - outcome)[rows]) for rows in bins]
+        bin_of = equal_bins(self.scores)
+        gaps = [
+            np.abs(counts[:, rows] @ (self.scores - outcome)[rows])
+            for rows in (np.flatnonzero(bin_of == each) for each in np.unique(bin_of))
+        ]
         drawn["ece"] = np.sum(gaps, axis=0) / self.images.totals
         return drawn
 

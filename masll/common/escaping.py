@@ -24,6 +24,9 @@ _TEX = {
 }
 # What GitHub and Jupyter would take for markup: a tag, an entity, a link, code, emphasis.
 _MARKDOWN = re.compile(r"[\\|`*\[\]]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
+# Of these, what a whole document of ours never has: a tag, an entity, a link or picture. An odd
+# number of backslashes before it has escaped it already.
+_FOREIGN = re.compile(r"(?<!\\)((?:\\\\)*)(<(?=[A-Za-z/!?])|&(?=#?\w+;)|\](?=[(\[]))")
 _LINE_ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -56,6 +59,15 @@ def for_markdown_cell(text: str) -> str:
     'a\\|b \\<i> p < 0.001'
     """
     return _MARKDOWN.sub(lambda found: "\\" + found[0], _LINE_ENDS.sub(" ", text))
+
+
+def for_markdown(text: str) -> str:
+    r"""A document, whose own marks stay: no name in it opens a tag or an entity, or is a link.
+
+    >>> for_markdown("**a** on <img src=x>, p < 0.001, [b](c)")
+    '**a** on \\<img src=x>, p < 0.001, [b\\](c)'
+    """
+    return _FOREIGN.sub(r"\1\\\2", text)
 
 
 def for_csv(text: str) -> str:

@@ -11,7 +11,7 @@ image where it is known (see `known`).
 """
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +21,6 @@ from masll.common.errors import InputError
 from masll.data.files import (
     Row,
     check_inside,
-    digest_of,
     identity_of,
     inspect,
     is_there,
@@ -31,7 +30,7 @@ from masll.data.files import (
 from masll.data.known import is_known
 from masll.data.labelling import BINARY
 from masll.data.rules import AS_THEY_ARE, Rules
-from masll.data.types import SPLITS, Picture, Problem, Record
+from masll.data.types import SPLITS, Inspection, Picture, Problem, Record
 
 COLUMNS = ("image", "label", "split", "group", "mask")
 
@@ -85,11 +84,8 @@ class CsvSource:
     def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
         return read_picture(self.image_path(record), self.mask_path(record), size, fit)
 
-    def inspect(self, record: Record) -> Iterable[Problem]:
+    def inspect(self, record: Record) -> Inspection:
         return inspect(self.image_path(record), self.mask_path(record))
-
-    def digest(self, record: Record) -> str | None:
-        return digest_of(self.image_path(record))
 
     def mask_problems(self) -> list[Problem]:
         return []  # a row names its mask, so a missing one is among `problems`

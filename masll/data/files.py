@@ -23,7 +23,7 @@ from masll.data.reading import (
     unreadable,
     upright_size,
 )
-from masll.data.types import Picture, Problem, Record
+from masll.data.types import Inspection, Picture, Problem, Record
 
 Row = dict[str, str]
 
@@ -88,19 +88,20 @@ def read_picture(image_path: Path, mask_path: Path | None, size: int, fit: str) 
     return Picture(image, mask, hashlib.sha256(content).hexdigest())
 
 
-def digest_of(path: Path) -> str | None:
-    """What tells one image's file from another's; None where it cannot be read."""
-    try:
-        return hashlib.sha256(read_regular(path)).hexdigest()
-    except OSError:
-        return None
-
-
-def inspect(image_path: Path, mask_path: Path | None) -> Iterator[Problem]:
+def inspect(image_path: Path, mask_path: Path | None) -> Inspection:
     """What is wrong with an image file and its mask, or looks as if it were."""
+    try:
+        content = read_regular(image_path)
+    except READ_ERRORS as error:
+        problem = Problem("unreadable", str(unreadable(image_path, error)))
+        return Inspection([problem], digest=None)
+    problems = list(_problems_of(content, image_path, mask_path))
+    return Inspection(problems, hashlib.sha256(content).hexdigest())
+
+
+def _problems_of(content: bytes, image_path: Path, mask_path: Path | None) -> Iterator[Problem]:
     path = image_path
     try:
-        content = read_regular(path)
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             size, is_turned = upright_size(opened), orientation_of(opened) != 1
         pixels = np.asarray(decode(content, at_least=1))

@@ -1,12 +1,12 @@
 """Synthetic lesions as a source: enough to try every part of the system without any files."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from masll.data import synthetic
-from masll.data.types import Picture, Problem, Record
+from masll.data.types import Inspection, Picture, Problem, Record
 
 # What `--data` says, and the kind of lesions that it means.
 WORDS: Mapping[str, str] = MappingProxyType({"synthetic": "abcd", "synthetic-fine": "fine"})
@@ -54,12 +54,9 @@ class SyntheticSource:
         version = synthetic.GENERATOR_VERSIONS[self.kind]
         return version if self.kind == "abcd" else f"{self.kind} {version}"
 
-    def inspect(self, record: Record) -> Iterable[Problem]:
+    def inspect(self, record: Record) -> Inspection:
         del record
-        return ()
-
-    def digest(self, record: Record) -> None:
-        """None: it has no file."""
+        return Inspection([], digest=None)
 
     def mask_problems(self) -> tuple[Problem, ...]:
         return ()

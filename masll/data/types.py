@@ -41,6 +41,13 @@ class Problem(NamedTuple):
         return self.kind not in ("suspect", "repeated")
 
 
+class Inspection(NamedTuple):
+    """What was seen of one image's files."""
+
+    problems: list[Problem]
+    digest: str | None  # SHA-256 of the image's file; None where there is none to read
+
+
 class Source(Protocol):
     """A set of images that can be read one by one, from several threads at once."""
 
@@ -64,11 +71,8 @@ class Source(Protocol):
     def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
         """The pixels of one record; raises `InputError` naming the file that cannot be read."""
 
-    def inspect(self, record: Record) -> Iterable[Problem]:
+    def inspect(self, record: Record) -> Inspection:
         """Decode a record's files: which are unreadable, odd, or do not fit each other."""
-
-    def digest(self, record: Record) -> str | None:
-        """Of the content of a record's file; None where none can be read."""
 
     def mask_problems(self) -> Sequence[Problem]:
         """Masks that are missing though others are there, and masks without an image."""

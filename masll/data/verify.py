@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from masll.common.machine import usable_cores
 from masll.common.progress import Progress
 from masll.data.leaks import same_content, shared_groups
-from masll.data.types import SPLITS, UNKNOWN, Problem, Record, Source, count_positive
+from masll.data.types import SPLITS, UNKNOWN, Problem, Source, count_positive
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,11 @@ def verify(source: Source, progress: Progress | None = None) -> Report:
     problems = [*source.problems, *source.mask_problems()]
     digests: list[str | None] = []
 
-    def inspect(record: Record) -> tuple[list[Problem], str | None]:
-        return list(source.inspect(record)), source.digest(record)
-
     with ThreadPoolExecutor(usable_cores()) as threads:
-        for done, (of_record, digest) in enumerate(threads.map(inspect, source.records), start=1):
-            problems += of_record
-            digests.append(digest)
+        seen = threads.map(source.inspect, source.records)
+        for done, inspection in enumerate(seen, start=1):
+            problems += inspection.problems
+            digests.append(inspection.digest)
             if progress is not None:
                 progress(done, len(source.records))
     counts = []

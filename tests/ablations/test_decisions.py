@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from ablations.statistics import (
+    Calibration,
     best_quantile,
     calibration,
     expected_best,
     mcnemar,
     partial_auc,
 )
+from ablations.statistics.calibration import equal_bins
 from ablations.statistics.decisions import net_benefit, treat_all
 
 Case = tuple[list[int], list[float], list[float]]
@@ -85,6 +87,28 @@ def test_calibration_knows_a_right_a_shifted_and_a_too_extreme_risk():
     assert np.isnan(calibration([1, 1], [0.2, 0.3])).all()
     for scores in ([0.3, 0.3], [0.6, 0.4], [0.4, 0.6]):  # all equal, or classes that never overlap
         assert np.isnan(calibration([1, 0], scores).slope)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), min_size=4, max_size=60), st.randoms())
+def test_no_calibration_depends_on_the_order_of_the_images(rows, random):
+    def figures() -> Calibration:
+        return calibration([label for label, _ in rows], [score / 10 for _, score in rows])
+
+    before = figures()
+    random.shuffle(rows)
+    assert figures() == pytest.approx(before, nan_ok=True, rel=1e-6, abs=1e-6)
+
+
+def test_the_prevalence_as_everybody_s_probability_is_calibrated():
+    labels = np.arange(600) < 117  # all ill ones first
+    assert calibration(labels, np.full(600, 117 / 600)).error == pytest.approx(0, abs=1e-12)
+
+
+def test_bins_are_of_equal_number_but_where_scores_are_equal():
+    scores = np.random.default_rng(0).permutation(25) / 25
+    sizes = np.bincount(equal_bins(scores))
+    assert list(sizes) == [3] * 5 + [2] * 5
+    assert list(equal_bins(np.array([0.1, 0.5, 0.5, 0.5, 0.9]), 2)) == [0, 0, 0, 0, 1]
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(1, 4))

@@ -225,11 +225,16 @@ def test_the_page_is_made_by_this_python_and_runs_no_script_of_a_study(
     (kernel / "kernel.json").write_text(json.dumps(false), encoding="utf-8")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     assert KernelSpecManager().get_kernel_spec("python3").argv == false["argv"]
-    study = build.whole().path.rename(tmp_path / "<script>alert(1)<&")
+    foreign = "<img src=x onerror=alert(1)>"
+    arms = [("baseline", foreign), ("gated-fusion", foreign)]
+    study = build.whole(arms).path.rename(tmp_path / "<script>alert(1)<&")
     write_page(any_path(study), any_path(tmp_path))
     page = (tmp_path / "summary.html").read_text(encoding="utf-8")
     assert "<title>Ablation: &lt;script&gt;alert(1)&lt;&amp;</title>" in page
-    assert "<script" not in page
+    assert "<script" not in page and "&lt;img src=x" in page
+    assert not re.search(r"<[^>]*onerror", page)
+    for path in write_report(any_path(study), ("md",)):
+        assert not re.search(r"(?<!\\)<img", path.read_text(encoding="utf-8")), path
     assert page.index('http-equiv="Content-Security-Policy"') < page.index("<title>")
     assert "default-src 'none'; img-src data:;" in page
     assert page.index("</h1>") < page.index("Study <strong>&lt;script&gt;") < page.index("<nav")

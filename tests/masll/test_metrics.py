@@ -47,6 +47,11 @@ def test_nineteen_of_twenty_reach_a_specificity_of_95_percent():
     assert binary_metrics(labels, scores)["sen_at_spe_95"] == 1.0
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 0, 1], [1, 0, 0, 1]])
+def test_equal_scores_are_a_tie_even_where_they_are_infinite(labels):
+    assert binary_metrics(labels, [-math.inf, -math.inf, 0, 1])["auc"] == 0.625
+
+
 def test_all_figures_of_nothing_or_of_nan_are_nan():
     assert all(map(math.isnan, binary_metrics([], []).values()))
     assert all(map(math.isnan, binary_metrics([0, 1], [0.5, math.nan]).values()))

@@ -62,6 +62,19 @@ def test_a_run_cut_short_and_resumed_ends_with_the_same_weights(isic_master, cac
     assert load_model(parts).inputs.source_size == 48
 
 
+def test_a_run_that_was_killed_in_its_first_epoch_begins_again(isic_master, cache, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "epochs.csv").write_text("epoch,train_loss\n1,0.7\n")
+    (folder / ".training.pt.partial").write_bytes(b"half of it")
+    arguments = ["--data", isic_master, "--epochs", 1, "--out", folder]
+    assert_one_line_error(train(cache, *arguments), "add --resume")
+    result = train(cache, *arguments, "--resume")
+    assert result.returncode == 0, result.stderr
+    left = ["config.json", "epochs.csv", "model.safetensors", "validation.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == left
+
+
 def test_bad_input_is_one_line(isic_master, cache, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from masll.common.errors import InputError
+from masll.common.storage import S3Path
 from tests.tuning.hostile import (
     DAMAGES,
     HARMLESS,
@@ -22,6 +24,7 @@ from tests.tuning.hostile import (
     run,
 )
 from tests.tuning.kill_points import StandIn, run_fork
+from tuning import in_process, search, study_run
 
 WAITED_FOR = re.compile(r"\d\d:\d\d:\d\d  ")  # a line on what takes time
 COMMANDS = ("tuning.search", "tuning.status", "ablations.report")
@@ -139,6 +142,33 @@ def test_damaged_trials_are_set_aside_and_run_again(study):
     again = (study / "test-set.jsonl").read_text().splitlines()
     assert again[:-1] == openings and damaged[0] in again[-1]
     assert {status for status, _ in read(study).values()} == {0}
+
+
+def test_on_s3_damaged_trials_are_set_aside_and_run_again_too(study, s3, monkeypatch, capsys):
+    monkeypatch.setattr(in_process, "TrialRun", StandIn)
+    monkeypatch.setattr(study_run, "_report", lambda *_: 0)
+    cut("trials", 100)(study)
+    s3.make_bucket("hostile")
+    s3.put_folder(study, "hostile/study")
+    there = S3Path("hostile/study")
+    before = contents(there)
+    damaged = [name for name in before if "/baseline.test_resnet.search.0000." in name]
+    resume = ["--resume", "--in-process", "--study", str(there)]
+    with pytest.raises(InputError, match="--set-aside"):
+        search.main(resume)
+    assert search.main([*resume, "--set-aside"]) == 0
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if "set aside in" in line)
+    (aside,) = {path.parent.parent for path in (there / "set-aside").content()}
+    assert told.startswith(f"set aside in {aside}, to run again: baseline.test_resnet.search.0000")
+    assert contents(aside) == {name: before[name] for name in damaged} and len(damaged) == 3
+    after = contents(there)
+    rows = [name for name in before if name.startswith("trials/")]
+    assert [name for name in rows if after[name] != before[name]] == [damaged[-1]]
+
+
+def contents(place: S3Path) -> dict[str, bytes]:
+    """What lies below a place, by its name from there, in the order of names."""
+    return {each.name: (place / each.name).read_bytes() for each in place.listed()}
 
 
 def test_what_is_no_trial_s_is_not_set_aside(study):

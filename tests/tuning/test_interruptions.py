@@ -238,7 +238,7 @@ def test_when_ray_itself_dies_or_is_stopped_the_study_goes_on_where_it_was(
         os.kill(killed, signal.SIGKILL)
     output, _ = process.communicate(timeout=400)
     assert process.returncode == (130 if stopped_by == "Ctrl-C" else 1)
-    if stopped_by.startswith("raylet"):
+    if stopped_by != "Ctrl-C":
         assert "Ray has died" in output and "--resume" in output
     ended = {path: path.read_bytes() for path in (study / "trials").glob("*.parquet")}
     before = {one.trial.trial_id: one.epochs for one in unfinished(study)}

@@ -1,12 +1,13 @@
 """What Ray says without a public way to ask: fails when a version of Ray says it otherwise."""
 
 import logging
+import subprocess
 import types
 
 import pytest
 import ray
 from ray import ObjectRef
-from ray._private import parameter, services
+from ray._private import parameter, services, worker
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import (
     ActorDiedError,
@@ -27,8 +28,10 @@ from tuning.ray_internals import (
     cause_of,
     error_of,
     forgetful_tune,
+    has_died,
     patient_start,
     pending_trial,
+    quiet_messages,
     quiet_tune,
     survive_lost_workers,
 )
@@ -138,6 +141,28 @@ def test_tune_remembers_of_a_trial_s_results_only_the_last(monkeypatch):
     assert trial.get_json_state() == ("{}", "{}")
 
 
+@pytest.mark.parametrize("kind", ["gcs_server", "raylet"])
+def test_a_ray_is_dead_as_soon_as_one_of_its_processes_is(monkeypatch, kind):
+    def started() -> types.SimpleNamespace:
+        return types.SimpleNamespace(process=subprocess.Popen(["sleep", "300"]))
+
+    processes = {"gcs_server": [started()], "raylet": [started()], "log_monitor": [started()]}
+    monkeypatch.setattr(worker, "_global_node", types.SimpleNamespace(all_processes=processes))
+    try:
+        processes["log_monitor"][0].process.kill()
+        processes["log_monitor"][0].process.wait()
+        assert not has_died(), "it works on without its logs"
+        processes[kind][0].process.kill()
+        processes[kind][0].process.wait()
+        assert has_died()
+    finally:
+        for (each,) in processes.values():
+            each.process.kill()
+            each.process.wait()
+    monkeypatch.setattr(worker, "_global_node", None)
+    assert not has_died(), "none was started here"
+
+
 def task_error(error: Exception) -> RayTaskError:
     return RayTaskError("step", f"Traceback ...\n{type(error).__name__}: {error}", error)
 
@@ -157,6 +182,8 @@ def test_tune_leaves_the_exception_and_its_text_in_files_that_a_trial_names(tmp_
     trial.handle_error(task_error(ValueError("its labels")))
     cause, text = error_of(trial)
     assert cause is Cause.ERROR and text.endswith("ValueError: its labels")
+    monkeypatch.setattr(ray_internals, "has_died", lambda: True)
+    assert error_of(trial)[0] is Cause.LOST_MACHINE, "no trial is charged for Ray's own end"
 
 
 def test_a_start_waits_for_a_node_that_comes_late_but_not_for_ever(monkeypatch):
@@ -199,6 +226,20 @@ def test_the_trial_that_waits_is_found_among_the_live_ones():
 
     waiting = Waiting()
     assert pending_trial(Controller()) is waiting
+
+
+def test_what_ray_tells_of_lost_workers_stays_off_the_screen(monkeypatch, capsys):
+    def tell(text: str) -> None:
+        message = {"lines": [text], "pid": "raylet", "is_err": False}
+        worker.print_to_stdstream(message, ignore_prefix=False)
+
+    printed: list[dict] = []
+    monkeypatch.setattr(worker, "print_worker_logs", lambda data, *_: printed.append(data))
+    tell("A worker died or was killed while executing a task")
+    assert len(printed) == 1, "all of it comes this way"
+    quiet_messages()
+    tell("Another worker died or was killed while executing a task")
+    assert len(printed) == 1 and capsys.readouterr().out == ""
 
 
 def test_tune_s_complaints_of_logs_that_nobody_wrote_are_off():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from masll.common.errors import InputError
-from tuning import ray_switches, session
+from tuning import ray_internals, ray_switches, session
 from tuning.options import resolve
 from tuning.session import ray_session
 from tuning.slots import Machine
@@ -63,6 +64,18 @@ def test_a_ray_that_never_starts_is_one_line_with_the_load_and_what_to_do(starts
     assert len(init.settings) == 2 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("during", ["init", "shutdown"])
+def test_a_kill_while_ray_starts_or_ends_leaves_nothing_behind(
+    starts, monkeypatch, tmp_path, during
+):
+    starts(failures=0)
+    monkeypatch.setattr(session.ray, during, lambda **_: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), ray_session(resolve({}), HERE):
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before and not list(tmp_path.iterdir())
+
+
 def test_a_ray_of_ours_is_on_loopback_with_a_token_in_its_own_folder(starts, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of a cluster")
     init = starts(failures=0)
@@ -101,6 +114,8 @@ def test_a_real_session_is_nobody_else_s_and_as_nice_as_the_command(monkeypatch,
         monkeypatch.setenv(name, value)
     with ray_session(resolve({"num_gpus": 0}), HERE):
         assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+        assert set(ray_internals._VITAL) <= ray._private.worker._global_node.all_processes.keys()
+        assert not ray_internals.has_died()
         processes = [here := psutil.Process(), *here.children(recursive=True)]
         listening = {
             (process.name(), connection.laddr.ip.removeprefix("::ffff:"))

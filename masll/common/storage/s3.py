@@ -285,12 +285,13 @@ def _plain_errors(path: S3Path) -> Iterator[None]:
     """Turn pyarrow's errors into such as pathlib raises, with one line for a person."""
     try:
         yield
-    except FileNotFoundError as error:
-        text = os.strerror(errno.ENOENT)
-        raise FileNotFoundError(errno.ENOENT, text, str(path)) from error
     except ModuleNotFoundError as error:
         raise InputError(f"{path} needs pyarrow; install it, or name a local folder") from error
     except OSError as error:
+        # A copy of what is not there is no FileNotFoundError of pyarrow's, as all else is.
+        if isinstance(error, FileNotFoundError) or "NO_SUCH_KEY" in str(error):
+            text = os.strerror(errno.ENOENT)
+            raise FileNotFoundError(errno.ENOENT, text, str(path)) from error
         if error.filename is not None:  # of a local file
             raise
         raise OSError(errno.EIO, _reason(str(error)), str(path)) from error

@@ -1,17 +1,17 @@
 """A folder with a published data set, as a source: one reader for all layouts."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from masll.common.errors import InputError
-from masll.data.files import Row, check_inside, digest_of, identity_of, inspect, read_picture
+from masll.data.files import Row, check_inside, identity_of, inspect, read_picture
 from masll.data.labelling import MELANOMA
 from masll.data.layouts.layout import DRAWN, Layout, Part, Pattern, first_of, known_values
 from masll.data.layouts.rows import rows_of, text_of
 from masll.data.rules import AS_THEY_ARE, Rules
-from masll.data.types import Picture, Problem, Record
+from masll.data.types import Inspection, Picture, Problem, Record
 
 _REMEDY = "put it in place, or leave such out with --partial"
 
@@ -72,11 +72,8 @@ class FolderSource:
     def read(self, record: Record, size: int, fit: str = "squash") -> Picture:
         return read_picture(self.image_path(record), self.mask_path(record), size, fit)
 
-    def inspect(self, record: Record) -> Iterable[Problem]:
+    def inspect(self, record: Record) -> Inspection:
         return inspect(self.image_path(record), self.mask_path(record))
-
-    def digest(self, record: Record) -> str | None:
-        return digest_of(self.image_path(record))
 
     def mask_problems(self) -> list[Problem]:
         images: dict[Pattern, set[str]] = defaultdict(set)

@@ -12,6 +12,7 @@ from masll.common.escaping import (
     for_csv,
     for_html,
     for_latex,
+    for_markdown,
     for_markdown_cell,
     for_terminal,
 )
@@ -72,6 +73,15 @@ def test_a_markdown_cell_stays_one_cell_of_one_line(text: str) -> None:
     bare = re.sub(r"\\[\\|`*\[\]<&_]", "", escaped)
     assert not set("|`*[]\\") & set(bare)
     assert not re.search(r"<[A-Za-z/!?]", bare)
+
+
+@given(st.text(alphabet="\\\\<&;]([!/ab \n"))
+@example("a <img src=x onerror=alert(1)> &lt; ![b](http://c) [b][c] \\\\<i>")
+def test_a_document_in_markdown_holds_no_tag_entity_or_link(text: str) -> None:
+    escaped = for_markdown(text)
+    bare = re.sub(r"\\.", " ", escaped, flags=re.DOTALL)  # without what is escaped
+    assert not re.search(r"<[A-Za-z/!?]|&#?\w+;|\][(\[]", bare)
+    assert for_markdown(escaped) == escaped, "what is escaped stays"
 
 
 @given(_ONE_LINE)

@@ -108,7 +108,7 @@ def test_image_and_mask_lie_upon_each_other_however_they_are_stored(tmp_path, or
         assert np.array_equal(np.asarray(decode_mask(as_stored, image).lesion) > 0, seen)
     (tmp_path / "image.png").write_bytes(image)
     (tmp_path / "mask.png").write_bytes(own)
-    assert list(inspect(tmp_path / "image.png", tmp_path / "mask.png")) == []
+    assert inspect(tmp_path / "image.png", tmp_path / "mask.png").problems == []
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # as it is said to a user
@@ -140,7 +140,7 @@ def test_verify_names_what_is_flat_empty_full_or_many_valued(tmp_path):
     def found(image: np.ndarray, mask: np.ndarray) -> list[str]:
         for name, values in (("image", image), ("mask", mask)):
             Image.fromarray(values).save(tmp_path / f"{name}.png")
-        problems = list(inspect(tmp_path / "image.png", tmp_path / "mask.png"))
+        problems = inspect(tmp_path / "image.png", tmp_path / "mask.png").problems
         assert {problem.kind for problem in problems} <= {"suspect"}
         return [problem.text.partition(".png ")[2] for problem in problems]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from masll.data import files
 from masll.data.sources import survey_source
 from masll.data.verify import verify
 from tests.masll.data.test_isic2017 import REAL, TABLE, edit
@@ -26,6 +27,20 @@ def test_a_sound_part_of_the_data_is_said_to_be_partial(isic_folder):
     report = verify(survey_source(str(isic_folder)))
     assert report.problems == [] and report.partial
     assert [count.images for count in report.counts] == list(COUNTS.values())
+
+
+def test_every_file_is_read_once(isic_folder, monkeypatch):
+    paths = []
+
+    def read(path):
+        paths.append(path)
+        return path.read_bytes()
+
+    monkeypatch.setattr(files, "read_regular", read)
+    source = survey_source(str(isic_folder))
+    paths.clear()  # tables
+    verify(source)
+    assert len(paths) == len(set(paths)) == 2 * len(source.records)  # an image and its mask each
 
 
 def test_every_fault_is_named_at_once(isic_folder):
