@@ -1,6 +1,7 @@
 """`python -m masll.train`: train one configuration, without Ray."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from masll.common.command import Parser, command_line, run
 from masll.common.errors import InputError
