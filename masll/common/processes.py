@@ -1,6 +1,8 @@
 """Processes that work beside this one, and never outlive what they are there for."""
 
+import atexit
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -50,6 +52,7 @@ def interrupts_held() -> Iterator[None]:
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    atexit.register(gc.freeze)  # or it ends seconds later, after a look through all it imported
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if begin is not None:
         begin(*arguments)
