@@ -1,4 +1,4 @@
-"""What would fail every trial, found before anything starts: folder, machine, networks, images."""
+"""What would fail every trial, found before a study begins: folder, machine, networks, images."""
 
 import dataclasses
 import socket
@@ -83,8 +83,7 @@ def look_at_networks(
     Raises:
         InputError: they are not.
     """
-    # timm takes seconds to import: not to be paid for a misspelt option.
-    from masll.backbones import start_of
+    from masll.backbones import start_of  # PyTorch, which this module's other checks do without
 
     if here:
         check_machine(options)

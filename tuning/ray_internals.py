@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
-from ray._private import parameter, ray_constants, services, worker
+from ray._private import parameter, ray_constants, services, utils, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
@@ -114,6 +114,17 @@ def patient_start() -> Iterator[None]:
         yield
     finally:
         services.get_node, parameter.RayParams = look_once, settings
+
+
+@contextlib.contextmanager
+def no_handler_of_ray() -> Iterator[None]:
+    """Let SIGTERM do in this process what it did: Ray's handlers end it with status 15 or 1."""
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 def _free_ports(count: int) -> list[int]:

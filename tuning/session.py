@@ -4,12 +4,11 @@ Imports no PyTorch, so that Ray starts while another process looks at the networ
 """
 
 import contextlib
-import functools
 import logging
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tuning.ray_folder import end_processes, ray_folder
 from tuning.ray_internals import (
     LOOPBACK,
     loopback_only,
+    no_handler_of_ray,
     own_token,
     patient_start,
     quiet_messages,
@@ -45,7 +45,7 @@ def ray_session(options: SearchOptions, machine: Machine) -> Iterator[Path]:
         InputError: Ray does not start, there is no such cluster, or no trial fits.
     """
     quiet_messages()
-    with _kill_is_ctrl_c() as listen, ray_folder() as folder, contextlib.ExitStack() as stack:
+    with _kill_is_ctrl_c(), ray_folder() as folder, contextlib.ExitStack() as stack:
         if not options.address:
             find_slots(options, [machine])  # or refuse
             stack.enter_context(own_token(folder / "token"))
@@ -58,23 +58,22 @@ def ray_session(options: SearchOptions, machine: Machine) -> Iterator[Path]:
         else:
             gpus = machine.gpus if options.num_gpus is None else options.num_gpus
             _start(Machine(machine.cpus, gpus), folder)
-        listen()  # again: Ray's own handler, which prints its stack, has taken its place
         yield folder
 
 
 @contextlib.contextmanager
-def _kill_is_ctrl_c() -> Iterator[Callable[[], object]]:
-    """`kill`, `timeout` and Slurm end a search in order. Gives what makes it so once more."""
+def _kill_is_ctrl_c() -> Iterator[None]:
+    """`kill`, `timeout` and Slurm end a search in order."""
 
     def stop(*_: object) -> None:
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)  # which Tune listens to while it runs
 
-    listen = functools.partial(signal.signal, signal.SIGTERM, stop)
-    before = listen()
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield listen
+        with no_handler_of_ray():
+            yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 

@@ -118,6 +118,7 @@ def resume(
     spec = read_spec(folder)
     options = resumed_options(spec, chosen)
     check_resumed(folder)
+    check_same_parts(folder, spec, options)
     if not set_aside:
         load_plan(folder, options, spec)  # whether any trial is damaged: images may take long
     source = _images(options, console)
@@ -162,12 +163,17 @@ def _session(
                     weights = pool.submit(look_at_networks, options, arms)
                 from tuning.session import ray_session  # Ray reads the switches as it is imported
 
-                folder = stack.enter_context(ray_session(options, machine.result()))
+                try:
+                    folder = stack.enter_context(ray_session(options, machine.result()))
+                except InputError:
+                    if weights.done():
+                        weights.result()  # what is wrong with the networks is told first
+                    raise
                 session = _Session(folder, weights.result(), stack.close)
         except BrokenProcessPool as error:
             raise InputError(
-                "the process that looks at the networks was killed, for want of memory perhaps; "
-                "make room, and try again"
+                "the process that looks at the networks ended without a word, for want of memory "
+                "perhaps; --in-process looks at them in this one"
             ) from error
         yield session
 
@@ -198,9 +204,10 @@ def _search(
                 console.print(line, soft_wrap=True)
         plan = question.plan(**again)
         forget_ended(question.folder, plan)
-        outcome = _train(plan, question, session.ray, console)
-        session.end()  # while nobody else may begin: a worker may be writing still
-    return plan, outcome
+        try:
+            return plan, _train(plan, question, session.ray, console)
+        finally:
+            session.end()  # while nobody else may begin: a worker may be writing still
 
 
 def _end(plan: StudyPlan, outcome: Outcome, folder: StudyFolder, console: Terminal) -> int:
@@ -281,7 +288,6 @@ def _resumed_question(
     """A study that goes on."""
     check_same_images(spec, options.data, store)
     check_same_weights(spec, weights)
-    check_same_parts(folder, spec, options)
     # A larger budget, where the images are now, and what an earlier version did not say.
     asked = {"trials": options.trials, "seeds": options.seeds, "set": options.set}
     asked |= {"data": options.data, "weights": options.weights}
@@ -312,9 +318,7 @@ def _train(plan: StudyPlan, question: _Question, ray: Path | None, console: Term
     """Run what is left of the plan, with its progress on the console."""
     folder, options, spec = question.folder, question.options, question.spec
     store, images = question.store, question.images
-    from tuning.trainable import ray_node_id  # imports Ray
-
-    started = datetime.datetime.now(datetime.UTC)
+    started, node_id = datetime.datetime.now(datetime.UTC), None
     train: Callable[[Ledger, Job], Outcome]
     if options.in_process:
         from tuning import in_process  # imports PyTorch
@@ -323,7 +327,9 @@ def _train(plan: StudyPlan, question: _Question, ray: Path | None, console: Term
         train = functools.partial(in_process.run, store=store, images=images)
     else:
         from tuning import engine
+        from tuning.trainable import ray_node_id
 
+        node_id = ray_node_id()
         slots = engine.choose_slots(options, spec.arms, console.print)
         train = functools.partial(engine.run, folder=ray)
     with dashboard_file(folder, plan) as dashboard:
@@ -335,7 +341,7 @@ def _train(plan: StudyPlan, question: _Question, ray: Path | None, console: Term
         console.tell(f"study {folder}: {counts(plan)}; {slots}")
         job = Job(
             store=str(store.folder.resolve()),
-            node_id=None if options.in_process else ray_node_id(),
+            node_id=node_id,
             data=options.data_options,
             fingerprint=store.index["fingerprint"],
             study=str(folder.path.resolve()),

@@ -1,7 +1,7 @@
 """One trial after another in one worker process: Ray Tune's class API, with the actor reused.
 
-A worker maps the images and imports PyTorch once; from then on a new trial costs a new model. The
-driver, which only names the class, does without PyTorch: it is imported where trials run.
+A worker maps the images and imports PyTorch once; from then on a new trial costs a new model. Who
+only names the class, as the driver does, need not import PyTorch.
 """
 
 import platform

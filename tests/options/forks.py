@@ -165,7 +165,9 @@ def _keep_to_this_process() -> None:
     session = study_run._session
 
     def here(options: SearchOptions, *rest: Any, **named: Any) -> Any:
-        return session(dataclasses.replace(options, in_process=True), *rest, **named)
+        study_run.check_address(options)
+        same = dataclasses.replace(options, in_process=True, address=None)
+        return session(same, *rest, **named)
 
     study_run._session = here
 

@@ -8,6 +8,7 @@ import sys
 
 import psutil
 import pytest
+import ray
 
 from masll.common.errors import InputError
 from tuning import ray_internals, ray_switches, session
@@ -69,7 +70,12 @@ def test_a_kill_while_ray_starts_or_ends_leaves_nothing_behind(
     starts, monkeypatch, tmp_path, during
 ):
     starts(failures=0)
-    monkeypatch.setattr(session.ray, during, lambda **_: signal.raise_signal(signal.SIGTERM))
+
+    def killed(**_: object) -> None:
+        ray._private.utils.set_sigterm_handler(lambda *_: sys.exit(15))  # as Ray does first of all
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(session.ray, during, killed)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), ray_session(resolve({}), HERE):
         pass
@@ -108,14 +114,13 @@ print(GcsClient(sys.argv[1]).internal_kv_keys(b"", None))
 
 @pytest.mark.slow
 def test_a_real_session_is_nobody_else_s_and_as_nice_as_the_command(monkeypatch, tmp_path):
-    import ray
-
     for name, value in ray_switches._SWITCHES.items():
         monkeypatch.setenv(name, value)
     with ray_session(resolve({"num_gpus": 0}), HERE):
         assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
         assert set(ray_internals._VITAL) <= ray._private.worker._global_node.all_processes.keys()
         assert not ray_internals.has_died()
+        assert "_kill_is_ctrl_c" in signal.getsignal(signal.SIGTERM).__qualname__
         processes = [here := psutil.Process(), *here.children(recursive=True)]
         listening = {
             (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
