@@ -20,6 +20,7 @@ import torch
 
 from ablations.external.models import ConfirmedModel, Evaluator
 from masll.common.errors import InputError
+from masll.common.machine import usable_cores
 from masll.common.processes import interrupts_held, process_pool
 from masll.common.storage import AnyPath
 from masll.data.split import Split
@@ -93,7 +94,8 @@ def _several(devices: Sequence[torch.device], parts: Sequence[str]) -> Iterator[
     free = multiprocessing.get_context("spawn").SimpleQueue()
     for device in devices:
         free.put(str(device))
-    with process_pool(len(devices), _begin, (free, parts)) as pool:
+    threads = max(1, usable_cores() // len(devices))
+    with process_pool(len(devices), _begin, (free, parts, threads)) as pool:
 
         def there(
             models: Sequence[ConfirmedModel],
@@ -136,8 +138,9 @@ class _Process:
 _own: list[_Process] = []  # of a process of the pool: one
 
 
-def _begin(free: "SimpleQueue[str]", parts: Sequence[str]) -> None:
-    """Take a device that no other process has taken."""
+def _begin(free: "SimpleQueue[str]", parts: Sequence[str], threads: int) -> None:
+    """Take a device that no other process has taken, and a share of the cores."""
+    torch.set_num_threads(threads)
     _own.append(_Process(Evaluator(parts, torch.device(free.get()))))
 
 
