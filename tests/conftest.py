@@ -26,6 +26,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """For the next test, too: with more threads a network's last bits are others."""
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def isic_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be changed by a test."""

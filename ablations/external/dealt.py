@@ -94,7 +94,7 @@ def _several(devices: Sequence[torch.device], parts: Sequence[str]) -> Iterator[
     free = multiprocessing.get_context("spawn").SimpleQueue()
     for device in devices:
         free.put(str(device))
-    threads = max(1, usable_cores() // len(devices))
+    threads = min(torch.get_num_threads(), max(1, usable_cores() // len(devices)))
     with process_pool(len(devices), _begin, (free, parts, threads)) as pool:
 
         def there(
