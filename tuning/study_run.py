@@ -4,7 +4,6 @@ Every arm is searched and confirmed, and the ablation printed. Imports Optuna an
 Ray where they are needed.
 """
 
-import contextlib
 import dataclasses
 import datetime
 import functools
@@ -12,16 +11,14 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from masll.common.command import command_line
 from masll.common.errors import InputError
 from masll.common.escaping import for_terminal
-from masll.common.processes import interrupts_held, process_pool
 from masll.common.storage import any_path
 from masll.common.terminal import Terminal
 from masll.common.times import duration
@@ -29,14 +26,12 @@ from masll.data.prepare import find_images, prepare_images
 from masll.data.store import ImageStore
 from masll.data.types import Source
 from tuning.checks import (
-    check_address,
     check_masks,
     check_new,
     check_resumed,
     check_same_images,
     check_same_parts,
     check_same_weights,
-    look_at_networks,
 )
 from tuning.dashboard import dashboard_file
 from tuning.declarations import declared_arms
@@ -53,11 +48,10 @@ from tuning.ledger import Ledger, Outcome
 from tuning.options import SearchOptions, parse_time
 from tuning.plan import StudyPlan
 from tuning.quiet import quiet_optuna
-from tuning.ray_switches import set_switches
 from tuning.restore import forget_ended, load_plan
-from tuning.slots import this_machine
 from tuning.space import load_space
 from tuning.specification import make_spec, resumed_options, with_run
+from tuning.start import Session, started
 from tuning.study.arm import Arm
 from tuning.study.folder import StudyFolder
 from tuning.study.folding import Folding
@@ -84,7 +78,7 @@ def begin(options: SearchOptions, *, dry_run: bool = False) -> int:
     folder = _folder(options.study or _new_folder(options.name))
     check_new(folder)
     source = _images(options, console)
-    with _session(options, arms, console, starts=not dry_run) as session:
+    with started(options, arms, console, starts=not dry_run) as session:
         store = prepare_images(source, options, options.source_pixels)
         question = _new_question(folder, options, arms, space, store, session.weights)
         if dry_run:
@@ -122,60 +116,13 @@ def resume(
     if not set_aside:
         load_plan(folder, options, spec)  # whether any trial is damaged: images may take long
     source = _images(options, console)
-    with _session(options, (), console, starts=not dry_run) as session:
+    with started(options, (), console, starts=not dry_run) as session:
         store = prepare_images(source, options, options.source_pixels)
         question = _resumed_question(folder, options, spec, store, session.weights)
         if dry_run:
             return _preview(question.plan(**again), question, console, resumed=True)
         plan, outcome = _search(question, session, console, set_aside=set_aside, **again)
     return _end(plan, outcome, folder, console)
-
-
-class _Session(NamedTuple):
-    """What a search runs on."""
-
-    ray: Path | None  # folder of the session's files; None without Ray
-    weights: dict[str, WeightsRecord]  # what each backbone starts from
-    end: Callable[[], None]  # before the block does
-
-
-@contextlib.contextmanager
-def _session(
-    options: SearchOptions, arms: Sequence[Arm], console: Terminal, *, starts: bool
-) -> Iterator[_Session]:
-    """Ray, where the search `starts` and uses it; and networks that are known to be well.
-
-    Ray starts while another process looks at the networks, so that PyTorch, which takes seconds to
-    import and half a gigabyte, stays out of this one.
-    """
-    set_switches()
-    with contextlib.ExitStack() as stack:
-        if options.in_process or not starts:
-            console.say("importing PyTorch, to check the networks")
-            yield _Session(None, look_at_networks(options, arms, here=starts), stack.close)
-            return
-        check_address(options)
-        console.say("starting Ray and its workers, and looking at the networks")
-        try:
-            with process_pool(1) as pool:
-                with interrupts_held():
-                    machine = pool.submit(this_machine)
-                    weights = pool.submit(look_at_networks, options, arms)
-                from tuning.session import ray_session  # Ray reads the switches as it is imported
-
-                try:
-                    folder = stack.enter_context(ray_session(options, machine.result()))
-                except InputError:
-                    if weights.done():
-                        weights.result()  # what is wrong with the networks is told first
-                    raise
-                session = _Session(folder, weights.result(), stack.close)
-        except BrokenProcessPool as error:
-            raise InputError(
-                "the process that looks at the networks ended without a word, for want of memory "
-                "perhaps; --in-process looks at them in this one"
-            ) from error
-        yield session
 
 
 def _preview(
@@ -191,7 +138,7 @@ def _preview(
 
 def _search(
     question: "_Question",
-    session: _Session,
+    session: Session,
     console: Terminal,
     *,
     set_aside: bool = False,

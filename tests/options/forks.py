@@ -161,15 +161,16 @@ def _run(command: str, words: list[str], work: Path, out: Path, errors: Path) ->
 def _keep_to_this_process() -> None:
     """Let a search look at its networks here, where PyTorch is imported, and start no Ray."""
     from tuning import study_run
+    from tuning.checks import check_address
 
-    session = study_run._session
+    started = study_run.started
 
     def here(options: SearchOptions, *rest: Any, **named: Any) -> Any:
-        study_run.check_address(options)
+        check_address(options)
         same = dataclasses.replace(options, in_process=True, address=None)
-        return session(same, *rest, **named)
+        return started(same, *rest, **named)
 
-    study_run._session = here
+    study_run.started = here
 
 
 def main() -> None:

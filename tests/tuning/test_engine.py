@@ -5,6 +5,7 @@ import contextlib
 from tests.tuning.searches import SMALL
 from tuning import engine, search, study_run, trainable
 from tuning.slots import Slots
+from tuning.start import Session
 
 
 class NoWatch(engine.tune.Callback):
@@ -25,14 +26,14 @@ class FailingTuner:
 
 def nothing() -> contextlib.nullcontext:
     """In the place of a session of Ray."""
-    return contextlib.nullcontext(study_run._Session(None, {}, lambda: None))
+    return contextlib.nullcontext(Session(None, {}, lambda: None))
 
 
 def test_a_failure_of_tune_is_one_line_that_says_how_to_go_on(
     isic_master, cache, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("MASLL_CACHE", str(cache))
-    monkeypatch.setattr(study_run, "_session", lambda *_, **__: nothing())
+    monkeypatch.setattr(study_run, "started", lambda *_, **__: nothing())
     monkeypatch.setattr(trainable, "ray_node_id", lambda: "")
     monkeypatch.setattr(engine, "choose_slots", lambda *_: Slots(1, 1, 0))
     monkeypatch.setattr(engine, "survive_lost_workers", lambda: None)

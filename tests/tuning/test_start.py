@@ -12,9 +12,10 @@ from masll.common.errors import InputError
 from masll.common.terminal import Terminal
 from tests.support import TINY_BACKBONE
 from tuning import session, study_run
+from tuning import start as starting
 from tuning.options import SearchOptions, resolve
 from tuning.slots import Machine
-from tuning.study_run import _session
+from tuning.start import Session, started
 
 
 class Played:
@@ -54,7 +55,7 @@ def options(**asked: object) -> SearchOptions:
 
 
 def start(asked: SearchOptions) -> contextlib.AbstractContextManager:
-    return _session(asked, (), Terminal(), starts=True)
+    return started(asked, (), Terminal(), starts=True)
 
 
 def end_of_process(*_: object) -> None:
@@ -88,7 +89,7 @@ def test_ctrl_c_while_ray_starts_ends_what_looks_at_the_networks(ray):
 
 def test_a_process_that_dies_as_it_looks_is_told_in_one_line(ray, monkeypatch):
     played = ray()
-    monkeypatch.setattr(study_run, "look_at_networks", end_of_process)
+    monkeypatch.setattr(starting, "look_at_networks", end_of_process)
     with pytest.raises(InputError, match=r"ended without a word.*--in-process"), start(options()):
         raise AssertionError("nothing may begin")
     assert played.said == ["started", "ended"]
@@ -121,7 +122,7 @@ def test_nobody_else_may_begin_before_ray_has_ended_whatever_ends_the_run(monkey
     with pytest.raises(MemoryError):
         study_run._search(
             Nothing(),
-            study_run._Session(None, {}, lambda: held.append("ended")),
+            Session(None, {}, lambda: held.append("ended")),
             Terminal(),
         )
     assert held == ["locked", "ended", "free"]
