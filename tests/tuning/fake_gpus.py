@@ -90,7 +90,7 @@ class FakeWorker(TrialWorker):
 
     def setup(self, config: dict[str, Any]) -> None:
         fake_driver()
-        trainable.TrialRun = FakeRun  # type: ignore[misc]
+        trial_run.TrialRun = FakeRun  # type: ignore[misc]  # which a step imports
         self.store = self.images = None  # type: ignore[assignment]
         self.node = trainable._node_here()
         self.reset_config(config)
