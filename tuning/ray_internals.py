@@ -118,7 +118,10 @@ def patient_start() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_handler_of_ray() -> Iterator[None]:
-    """Let SIGTERM do in this process what it did: Ray's handlers end it with status 15 or 1."""
+    """Keep Ray from setting handlers in Python that end this process on SIGTERM, status 15 or 1.
+
+    The one in C++, which prints a stack, is set by `ray.init` all the same.
+    """
     before = utils.set_sigterm_handler
     utils.set_sigterm_handler = lambda _: None
     try:

@@ -4,11 +4,12 @@ Imports no PyTorch, so that Ray starts while another process looks at the networ
 """
 
 import contextlib
+import functools
 import logging
 import os
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,25 +46,29 @@ def ray_session(options: SearchOptions, machine: Machine) -> Iterator[Path]:
         InputError: Ray does not start, there is no such cluster, or no trial fits.
     """
     quiet_messages()
-    with _kill_is_ctrl_c(), ray_folder() as folder, contextlib.ExitStack() as stack:
+    with _kill_is_ctrl_c() as listen, ray_folder() as folder, contextlib.ExitStack() as stack:
         if not options.address:
             find_slots(options, [machine])  # or refuse
             stack.enter_context(own_token(folder / "token"))
             stack.enter_context(loopback_only())
             if options.shares_gpus:
                 stack.enter_context(mps.own_mps(folder))
+        stack.callback(
+            listen
+        )  # Ray's end leaves SIGTERM to the system, its start to a handler in C++
         stack.callback(ray.shutdown)
         if options.address:
             _join(options.address)
         else:
             gpus = machine.gpus if options.num_gpus is None else options.num_gpus
             _start(Machine(machine.cpus, gpus), folder)
+        listen()
         yield folder
 
 
 @contextlib.contextmanager
-def _kill_is_ctrl_c() -> Iterator[None]:
-    """`kill`, `timeout` and Slurm end a search in order."""
+def _kill_is_ctrl_c() -> Iterator[Callable[[], object]]:
+    """`kill`, `timeout` and Slurm end a search in order; gives what listens to them again."""
 
     def stop(*_: object) -> None:
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script
@@ -73,7 +78,7 @@ def _kill_is_ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         with no_handler_of_ray():
-            yield
+            yield functools.partial(signal.signal, signal.SIGTERM, stop)
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 

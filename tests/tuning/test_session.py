@@ -1,5 +1,8 @@
 """Ray for one search: how it starts, and who may speak to it."""
 
+import contextlib
+import ctypes
+import functools
 import os
 import re
 import signal
@@ -82,6 +85,21 @@ def test_a_kill_while_ray_starts_or_ends_leaves_nothing_behind(
     assert signal.getsignal(signal.SIGTERM) is before and not list(tmp_path.iterdir())
 
 
+def test_a_kill_after_ray_has_ended_is_ctrl_c_still(starts, monkeypatch, tmp_path):
+    @contextlib.contextmanager
+    def killed_at_its_end():
+        yield
+        signal.raise_signal(signal.SIGTERM)
+
+    starts(failures=0)
+    to_the_system = functools.partial(ctypes.CDLL(None).signal, signal.SIGTERM, None)
+    monkeypatch.setattr(session.ray, "shutdown", to_the_system)  # which Ray does, beside Python
+    monkeypatch.setattr(session, "loopback_only", killed_at_its_end)
+    with pytest.raises(KeyboardInterrupt), ray_session(resolve({}), HERE):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_ray_of_ours_is_on_loopback_with_a_token_in_its_own_folder(starts, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of a cluster")
     init = starts(failures=0)
@@ -113,14 +131,16 @@ print(GcsClient(sys.argv[1]).internal_kv_keys(b"", None))
 
 
 @pytest.mark.slow
-def test_a_real_session_is_nobody_else_s_and_as_nice_as_the_command(monkeypatch, tmp_path):
+def test_a_real_session_is_nobody_else_s_and_as_nice_as_the_command(monkeypatch, capfd, tmp_path):
     for name, value in ray_switches._SWITCHES.items():
         monkeypatch.setenv(name, value)
     with ray_session(resolve({"num_gpus": 0}), HERE):
         assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
         assert set(ray_internals._VITAL) <= ray._private.worker._global_node.all_processes.keys()
         assert not ray_internals.has_died()
-        assert "_kill_is_ctrl_c" in signal.getsignal(signal.SIGTERM).__qualname__
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert capfd.readouterr().err == ""  # not a stack, as Ray's handler in C++ prints
         processes = [here := psutil.Process(), *here.children(recursive=True)]
         listening = {
             (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
