@@ -103,6 +103,11 @@ class ModelConfig:
         return dataclasses.replace(self, **own)
 
     @property
+    def boxed_by_sll(self) -> bool:
+        """Whether the local branch looks where SLL's mask lies; no control, no user's part."""
+        return describe(self.variant).localizes and self.box == "sll" and self.localizer is None
+
+    @property
     def parts(self) -> dict[str, Part]:
         """Users' own parts, by what they take the place of."""
         own = {"fusion": self.fusion, "localizer": self.localizer}

@@ -37,7 +37,7 @@ def draw_view(
     probability: float,
     box: Sequence[float] | None,
     activation: npt.NDArray[np.float32] | None,
-    threshold_scale: float,
+    threshold_scale: float | None,
     *,
     largest_component: bool = False,
     side: int = 256,
@@ -47,6 +47,7 @@ def draw_view(
     Args:
         box: x0, y0, x1, y1 as shares of the image; None without SLL, as is the map.
         activation: (H, W) >= 0.
+        threshold_scale: of SLL's mask; None where the box is not SLL's, and no mask is drawn.
         largest_component: whether the box bounds the mask's largest component only.
         side: of each panel in pixels.
     """
@@ -59,8 +60,6 @@ def draw_view(
             (corners[0], corners[1], corners[2] - 1, corners[3] - 1), outline=_LINE, width=3
         )
         heat = activation / max(float(activation.max()), 1e-12)
-        threshold = threshold_mask(torch.from_numpy(activation)[None], threshold_scale)  # (1, H, W)
-        mask = (keep_largest(threshold) if largest_component else threshold)[0].numpy()
         width, height = image.size
         crop = image.crop(
             (
@@ -73,9 +72,13 @@ def draw_view(
         panels = [
             (f"melanoma {probability:.3f}", outlined),
             ("activation map", _tinted(square, heat)),
-            (f"mask, scale {threshold_scale:g}", _spotlit(square, mask.astype(np.float32))),
-            ("crop", crop.resize((side, side), Image.Resampling.BICUBIC)),
         ]
+        if threshold_scale is not None:
+            mask = threshold_mask(torch.from_numpy(activation)[None], threshold_scale)  # (1, H, W)
+            seen = (keep_largest(mask) if largest_component else mask)[0].numpy()
+            spotlit = _spotlit(square, seen.astype(np.float32))
+            panels.append((f"mask, scale {threshold_scale:g}", spotlit))
+        panels.append(("crop", crop.resize((side, side), Image.Resampling.BICUBIC)))
     caption = max(16, side // 12)
     sheet = Image.new("RGB", (side * len(panels), side + caption + 6), "white")
     draw = ImageDraw.Draw(sheet)

@@ -59,7 +59,7 @@ def predict_files(
                 answer.probability,
                 answer.box,
                 answer.activation,
-                config.threshold_scale,
+                config.threshold_scale if config.boxed_by_sll else None,
                 largest_component=config.largest_component,
             )
             _save(view, figures[path])

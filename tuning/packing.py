@@ -6,7 +6,6 @@ that train it run side by side on one GPU, one more each time.
 
 import dataclasses
 import math
-import resource
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import torch
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from masll.common.errors import InputError
+from masll.common.machine import peak_memory
 from masll.cross_validation import CrossValidator
 from masll.data.split import Split
 from masll.devices import find_gpu, keep_freed_memory
@@ -179,7 +179,7 @@ class Probe:
         while time.perf_counter() < started + _MEASURED_SECONDS:
             self.training.run_epoch()
             images += self.training.images_per_epoch
-        memory, host = 0.0, float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10)
+        memory, host = 0.0, float(peak_memory())
         if self.device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self.device)  # of all processes on it
             memory = 1 - free / total

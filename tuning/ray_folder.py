@@ -1,25 +1,20 @@
 """All that a search's Ray leaves on this machine lies in one folder, and goes with the search.
 
 Ray's logs and sockets, its token and the files of Tune. A search that was killed cannot clear up
-behind itself, so the next one does: a folder is held by a lock that ends with its process, and one
-that nobody holds is that of a dead search.
+behind itself, so the next one does, and ends the processes that are left of the dead one's Ray.
 """
 
 import contextlib
-import fcntl
 import os
-import shutil
 import signal
-import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from masll.common.machine import place_for_sockets
+from masll.common.scratch import scratch_folder
 
 _PREFIX = "masll-ray-"
-_HELD = "held"  # the file with the lock
 _SECONDS_TO_DIE = 5.0
 
 
@@ -27,19 +22,8 @@ _SECONDS_TO_DIE = 5.0
 def ray_folder() -> Iterator[Path]:
     """A folder for one session of Ray, whose processes end with it; dead ones are cleared first."""
     place = Path(os.environ.get("RAY_TMPDIR") or place_for_sockets()).resolve()
-    for folder in place.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            _clear_dead(folder)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-    with (folder / f"{_HELD}-soon").open("w") as lock:
-        # Under its name once it is held. A file system without locks has none: never cleared.
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            Path(lock.name).rename(folder / _HELD)
-        try:
-            yield folder
-        finally:
-            _clear(folder)
+    with scratch_folder(place, _PREFIX, end_processes) as folder:
+        yield folder
 
 
 def end_processes(folder: Path) -> None:
@@ -53,25 +37,6 @@ def end_processes(folder: Path) -> None:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
-
-
-def _clear_dead(folder: Path) -> None:
-    """Clear the folder of a search that has ended.
-
-    Raises:
-        OSError: the search lives, or the folder is not one that this user's search has made.
-    """
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise PermissionError(f"{folder} is no folder of this user's")
-    with (folder / _HELD).open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _clear(folder)
-
-
-def _clear(folder: Path) -> None:
-    end_processes(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _processes(folder: Path) -> list[int]:

@@ -73,4 +73,4 @@ def forget_ended(folder: StudyFolder, plan: StudyPlan) -> None:
         if each.trial.trial_id not in waiting:
             unfinished.remove(each.trial.trial_id)
     unfinished.remove_others()
-    folder.path.remove_partials()
+    folder.remove_partials()

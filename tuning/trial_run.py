@@ -6,11 +6,11 @@ Knows nothing of Ray: `trainable` runs it in Ray's workers, `in_process` where a
 import contextlib
 import dataclasses
 import os
-import resource
 import time
 
 import torch
 
+from masll.common.machine import peak_memory
 from masll.cross_validation import CrossValidator
 from masll.data.store import ImageStore
 from masll.devices import find_gpu
@@ -168,4 +168,4 @@ def _peak_memory_mb(device: torch.device) -> float:
     """Of the trial on a GPU; of the worker process since its start on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_memory() / 2**20

@@ -12,7 +12,7 @@ from ablations.remarks import cautions, declared, recipe, references, reopened
 from ablations.rows import Study
 from ablations.subgroups.words import subgroup_report
 from ablations.verdict import answers, verdict
-from tuning.study.folder import ExternalFolder
+from tuning.study.folder import ExternalFolder, StudyFolder
 
 NOT_YET = "No confirmed model yet, so there is no performance to report."
 _EXTERNAL_REPORTS = ("external.md", "ablation.csv", "ablation.tex")
@@ -170,7 +170,7 @@ def robustness(study: Study) -> str:
 
 def external_sets(study: Study) -> list[ExternalFolder]:
     """Other images that models were evaluated on: sets whose predictions the study's folder has."""
-    place = study.path / "external"
+    place = StudyFolder(study.path).externals
     if not place.is_dir():
         return []
     # On S3 the content is all objects below, so that the first part of a name is the set's.

@@ -2,15 +2,14 @@
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from masll.common.machine import default_cache, usable_cores
+from masll.common.scratch import scratch_folder
 from masll.corruptions import corrupt
 from masll.data.arrays import BLOCK, SplitArrays
 from masll.data.split import Split
@@ -44,9 +43,7 @@ def corrupted(clean: Split, condition: Condition | None) -> Iterator[Split]:
     if condition is None:
         yield clean
         return
-    cache = default_cache()
-    with tempfile.TemporaryDirectory(prefix=".corrupted-", dir=cache) as name:
-        folder = Path(name)
+    with scratch_folder(default_cache(), ".corrupted-") as folder:
         with (
             SplitArrays(folder, clean.name, clean.ids, clean.images.shape[-1], write=True) as files,
             ThreadPoolExecutor(usable_cores()) as threads,

@@ -1,7 +1,6 @@
 """The images of an external set: read from whatever people have, decoded once for all models."""
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from masll.common.errors import InputError
 from masll.common.machine import default_cache, usable_cores
 from masll.common.progress import Progress
+from masll.common.scratch import scratch_folder
 from masll.common.storage import any_path
 from masll.data.arrays import BLOCK, Block, SplitArrays
 from masll.data.files import read_picture
@@ -97,8 +97,7 @@ def decoded(
     """
     cache = default_cache()
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".external-", dir=cache) as name:
-        folder = Path(name)
+    with scratch_folder(cache, ".external-") as folder:
         blocks = _decode(images, size, fit, folder, progress)
         masked = np.array([has for block in blocks for has in block.masked], dtype=bool)
         split = Split(

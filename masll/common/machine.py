@@ -4,6 +4,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
+import resource
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +38,16 @@ def cpu_quota(groups: Path = Path("/sys/fs/cgroup")) -> float:
         )
         return _MANY_CORES if int(quota) < 0 else int(quota) / int(period)
     return _MANY_CORES
+
+
+def peak_memory(status: Path = Path("/proc/self/status")) -> int:
+    """The most memory that this process has had since its start, in bytes."""
+    with contextlib.suppress(OSError):
+        # What Linux reports as ru_maxrss counts the process that started this one, too.
+        if found := re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE):
+            return 2**10 * int(found[1])
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def default_cache() -> Path:

@@ -10,7 +10,6 @@ that says how large a cluster may be. The 128 workers of the default take some 1
 
 import argparse
 import os
-import resource
 import tempfile
 import time
 from typing import Any
@@ -20,6 +19,7 @@ from ray import tune
 from ray.cluster_utils import Cluster
 
 from masll import VARIANTS
+from masll.common.machine import peak_memory
 from masll.common.storage import LocalPath
 from masll.results import EpochResult
 from tuning import engine
@@ -103,7 +103,7 @@ def run(slots: int, trials: int) -> str:
     counted = trials - 1 - begun
     wall, driver = (ends[-1] - ends[begun]) / counted, (cpu[-1] - cpu[begun]) / counted
     last = (cpu[-1] - cpu[-1 - counted // 5]) / (counted // 5)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    memory = peak_memory() / 2**20
     return (
         f"{slots:4} slots {trials:5} trials: first end after {ends[0] - started:.0f} s; then a "
         f"trial every {1000 * wall:.0f} ms, of which the driver computes {1000 * driver:.0f} ms "

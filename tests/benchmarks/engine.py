@@ -13,7 +13,6 @@ import datetime
 import math
 import multiprocessing
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from optuna.storages.journal import JournalFileBackend
 from ray import tune
 
 from masll import VARIANTS
+from masll.common.machine import peak_memory
 from masll.common.storage import LocalPath
 from masll.data.options import DataOptions
 from masll.results import EpochResult
@@ -242,7 +242,7 @@ def _driver() -> tuple[Cost, Cost, float]:
     quiet_optuna()
     with ray_session(_nothing(), Machine(WORKERS, 0)):
         few, many = (this_engine(trials) for trials in (1_000, 5_000))
-    return few, many, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return few, many, peak_memory() / 2**30
 
 
 def _nothing() -> SearchOptions:

@@ -296,3 +296,14 @@ def test_the_lesion_is_seen_through_map_and_mask(lesion):
     assert np.corrcoef(seen.ravel(), tinted.ravel())[0, 1] > 0.9
     assert np.array_equal(seen, spotlit), "the mask leaves what lies in it as it is"
     assert panels[2][:60].mean() < 0.5 * panels[0][:60].mean(), "and darkens all else"
+
+
+@pytest.mark.parametrize(("box", "panels"), [("sll", 4), ("centre", 3), ("darkness", 3)])
+def test_a_figure_shows_no_mask_where_the_box_is_not_of_it(tmp_path, lesion, box, panels):
+    lesion.save(tmp_path / "lesion.png")
+    config = ModelConfig(backbone=TINY_BACKBONE, pretrained=False, image_size=32, box=box)
+    figure = tmp_path / "view.png"
+    model = build_model(config).eval()
+    predict_files(model, [tmp_path / "lesion.png"], {tmp_path / "lesion.png": figure})
+    with Image.open(figure) as view:
+        assert view.width == panels * 256

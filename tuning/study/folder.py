@@ -119,9 +119,18 @@ class StudyFolder:
         """What was asked of a trial that has begun, and how far it is."""
         return self.running / f"{trial_id}.json"
 
+    @property
+    def externals(self) -> AnyPath:
+        """A folder for each external set that models were evaluated on."""
+        return self.path / "external"
+
     def external(self, name: str) -> "ExternalFolder":
         """What the confirmed models say of an external set of that name."""
-        return ExternalFolder(self.path / "external" / name)
+        return ExternalFolder(self.externals / name)
+
+    def remove_partials(self) -> None:
+        """Remove what killed searches have left of files; not where other commands may write."""
+        self.path.remove_partials(but={self.report.name, self.externals.name})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -55,13 +55,18 @@ class LocalPath(type(Path())):  # type: ignore[misc]  # the class of this platfo
         """A file to be written, which takes this one's place at the end, or never."""
         return whole_file(self)
 
-    def remove_partials(self, unwritten: float | None = None) -> None:
+    def remove_partials(
+        self, unwritten: float | None = None, but: Collection[str] = frozenset()
+    ) -> None:
         """Remove what killed processes have left of files, here and in all folders below.
 
         Args:
             unwritten: only what nobody has written to for so many seconds, where others may write.
+            but: names of folders right in here that are left alone.
         """
         for path in self.rglob(".*.partial"):
+            if path.relative_to(self).parts[0] in but:
+                continue
             with contextlib.suppress(OSError):
                 if unwritten is None or time.time() - path.stat().st_mtime >= unwritten:
                     path.unlink()

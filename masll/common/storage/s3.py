@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -116,7 +116,9 @@ class S3Path:
             ):
                 shutil.copyfileobj(file, stream, 2**20)
 
-    def remove_partials(self, unwritten: float | None = None) -> None:
+    def remove_partials(
+        self, unwritten: float | None = None, but: Collection[str] = frozenset()
+    ) -> None:
         """Nothing: an object appears whole or not at all."""
 
     def unlink(self, missing_ok: bool = False) -> None:

@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -11,7 +13,15 @@ import pytest
 
 from masll.common import machine
 from masll.common.errors import InputError
-from masll.common.machine import cpu_quota, default_cache, locked, usable_cores
+from masll.common.machine import cpu_quota, default_cache, locked, peak_memory, usable_cores
+
+LARGE = """
+from masll.common.machine import peak_memory
+before = peak_memory()
+large = b"1" * 2**27
+del large
+print(before, peak_memory())
+"""
 
 
 def groups(folder: Path, **files: str) -> Path:
@@ -45,6 +55,15 @@ def test_cores_are_counted_where_there_is_no_affinity(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     monkeypatch.setattr(machine, "cpu_quota", lambda: 1e6)
     assert usable_cores() == 6
+
+
+def test_the_most_memory_of_a_process_is_its_own_and_not_that_of_who_started_it(tmp_path):
+    large = b"1" * 2**28
+    assert peak_memory() > len(large)
+    child = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True)
+    before, after = map(int, child.stdout.split())
+    assert 2**20 < before < 2**27 < after < 2**28
+    assert peak_memory(tmp_path / "no such file") > 2**20
 
 
 def test_a_named_cache_needs_no_home_and_without_both_one_is_asked_for(monkeypatch):

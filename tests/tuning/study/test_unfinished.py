@@ -83,7 +83,15 @@ def test_what_a_killed_run_has_left_of_an_ended_trial_is_forgotten(folder):
     RowWriter(folder, DEFAULT_SPACE).write(row, [], [])
     plan = load_plan(folder, options, Spec(arms=(arm,), space=DEFAULT_SPACE))
     assert plan.waiting == {cut_off.trial_id}
+    of_search, of_others = (
+        [folder.path / name / ".rows.partial" for name in names]
+        for names in (("", "trials", "running"), ("external/hospital", "report"))
+    )
+    for half in (*of_search, *of_others):
+        half.write_whole("half")
     forget_ended(folder, plan)
+    assert not any(half.exists() for half in of_search)
+    assert all(half.exists() for half in of_others), "another command may be writing them"
     assert [begun.trial for begun in UnfinishedTrials(folder).all()] == [cut_off]
 
 
