@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from masll.common.errors import InputError
 from masll.common.terminal import Terminal, fitting_table
 from masll.common.times import duration
-from masll.data.store import ImageStore
 from masll.model import find_weights
 from masll.variants import PLAIN
 from tuning.display import counts
 from tuning.estimate import epoch_seconds, study_seconds
-from tuning.images import StudyImages
 from tuning.options import SearchOptions
 from tuning.plan import StudyPlan
+from tuning.question import Question
 from tuning.slots import Slots, find_slots, this_machine
 from tuning.study.arm import Arm, short_names
 from tuning.study.trial import Stage
@@ -22,14 +21,9 @@ from tuning.study.trial import Stage
 _SEARCHED = "searched (first)"
 
 
-def print_plan(
-    plan: StudyPlan,
-    options: SearchOptions,
-    store: ImageStore,
-    images: StudyImages,
-    console: Terminal,
-) -> None:
+def print_plan(plan: StudyPlan, question: Question, console: Terminal) -> None:
     """What a study would do, and how long it would take where that can be measured here."""
+    options, store, images = question.options, question.store, question.images
     slots, here = _slots(options)
     measured, rows, names = {}, [], short_names(plan.arms)
     for arm in plan.arms.values():
@@ -59,6 +53,17 @@ def print_plan(
     for line in missing_weights(options):
         console.tell(line)
     console.tell(_time(plan, options, slots, measured))
+
+
+def print_what_it_will_see(question: Question, console: Terminal, *, resumed: bool) -> None:
+    """By the number of test images, and by what the search has shown of a study that goes on."""
+    from ablations.planning import print_planned
+    from ablations.rows import read_study
+
+    labels = question.store.listed("test")["labels"]
+    options = question.options
+    study = read_study(question.folder.path, search_predictions=False) if resumed else None
+    print_planned(question.spec.arms, sum(labels), len(labels), options.seeds, console, study)
 
 
 def _alike(plan: StudyPlan, options: SearchOptions) -> str:

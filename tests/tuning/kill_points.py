@@ -27,7 +27,7 @@ from masll.model import build_model, save_model
 from masll.results import EpochResult, Predictions
 from masll.states import save_state
 from tests.support import TINY_BACKBONE
-from tuning import in_process, search, study_run
+from tuning import in_process, last_screen, search
 from tuning.checkpoints import load_checkpoint
 from tuning.study.trial import Stage
 from tuning.trial_report import TrialReport
@@ -221,7 +221,7 @@ def run_fork(
         sys.stdout = sys.stderr = output.open("w", buffering=1)
         disk, status = Disk(root, end_at, how), 1
         in_process.TrialRun = StandIn  # type: ignore[misc,assignment]
-        study_run._report = lambda *_: 0  # type: ignore[assignment]
+        last_screen._report = lambda *_: 0  # type: ignore[assignment]
         disk.install()
         try:
             status = _drive(root / "study", data)

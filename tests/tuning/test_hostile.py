@@ -24,7 +24,7 @@ from tests.tuning.hostile import (
     run,
 )
 from tests.tuning.kill_points import StandIn, run_fork
-from tuning import in_process, search, study_run
+from tuning import in_process, last_screen, search
 
 WAITED_FOR = re.compile(r"\d\d:\d\d:\d\d  ")  # a line on what takes time
 COMMANDS = ("tuning.search", "tuning.status", "ablations.report")
@@ -54,9 +54,9 @@ def study(finished, tmp_path, cache, monkeypatch) -> Path:
 
 def leave_out_what_is_no_reading() -> None:
     from ablations import documents
-    from tuning import preview, study_run
+    from tuning import preview
 
-    preview.print_plan = study_run._print_what_it_will_see = lambda *_, **__: None
+    preview.print_plan = preview.print_what_it_will_see = lambda *_, **__: None
     documents.write_report = documents.print_report = lambda *_: []
 
 
@@ -112,10 +112,10 @@ def go_on(study: Path, *words: str) -> tuple[int | None, str]:
     """Resume a study with a stand-in for training: exit status and output."""
 
     def stand_in() -> None:
-        from tuning import in_process, study_run
+        from tuning import in_process, last_screen
 
         in_process.TrialRun = StandIn  # type: ignore[misc,assignment]
-        study_run._report = lambda *_: 0  # type: ignore[assignment]
+        last_screen._report = lambda *_: 0  # type: ignore[assignment]
 
     command = ["tuning.search", "--resume", "--in-process", "--study", str(study), *words]
     return run(command, study.parent / "output", stand_in)
@@ -146,7 +146,7 @@ def test_damaged_trials_are_set_aside_and_run_again(study):
 
 def test_on_s3_damaged_trials_are_set_aside_and_run_again_too(study, s3, monkeypatch, capsys):
     monkeypatch.setattr(in_process, "TrialRun", StandIn)
-    monkeypatch.setattr(study_run, "_report", lambda *_: 0)
+    monkeypatch.setattr(last_screen, "_report", lambda *_: 0)
     cut("trials", 100)(study)
     s3.make_bucket("hostile")
     s3.put_folder(study, "hostile/study")
