@@ -44,7 +44,7 @@ def fake_driver() -> None:
 
 
 class Instant(TrainingRun):
-    """A training that takes no time, but for waiting until the broken GPU has failed enough."""
+    """A training that takes no time once the broken GPU has failed enough, and all have begun."""
 
     def __init__(self, device: torch.device, begun: Path) -> None:
         self.begun = begun
@@ -57,13 +57,18 @@ class Instant(TrainingRun):
 
     def run_epoch(self, on_step: OnStep) -> EpochResult:
         on_step(1.0)
-        while len(list(self.begun.glob(f"{BROKEN}.*"))) < CRASHES:
+        while not self._all_have_begun():
             time.sleep(0.1)
         self.epoch += 1
         result = EpochResult(self.epoch, 0.01, 0.5, 0.5, 0.7, *(None,) * 6, seconds=0.1)
         seen = Predictions("validation", ("a", "b"), np.array([0, 1]), np.array([0.1, 0.9]), None)
         self.best_epoch = BestEpoch(result, seen)
         return result
+
+    def _all_have_begun(self) -> bool:
+        """Or the first workers would run everything before the last ones are there."""
+        on = [path.name.partition(".")[0] for path in self.begun.iterdir()]
+        return len({*on}) == GPUS and on.count(BROKEN) >= CRASHES
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": {"epoch": self.epoch}}
