@@ -21,6 +21,7 @@ from torch import Tensor
 
 from masll.config import ModelConfig, TrainConfig
 from masll.data.split import Split, check_masked
+from masll.devices import place
 from masll.evaluation import (
     Evaluation,
     autocast,
@@ -160,9 +161,7 @@ class Trainer(TrainingRun):
         self.train, self.validation = train, validation
         self.device = device
         self.keep_best_weights = keep_best_weights
-        self.model: Masll = (
-            build_model(model_config).to(device).to(memory_format=torch.channels_last)
-        )
+        self.model: Masll = place(build_model(model_config), device)
         self.model.inputs = dataclasses.replace(
             self.model.inputs, source_size=train.images.shape[-1], fit=train.fit
         )

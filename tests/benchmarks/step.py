@@ -16,7 +16,7 @@ import torch
 
 from masll import ModelConfig, build_model
 from masll.config import TrainConfig
-from masll.devices import find_device, keep_freed_memory
+from masll.devices import find_device, keep_freed_memory, place
 from masll.localization import crop_and_resize
 from masll.optimization import classification_loss, make_optimizer
 
@@ -45,7 +45,7 @@ def measure(backbone: str, size: int, batch: int, repeats: int, device: torch.de
     steps = {}
     for variant in ("baseline", "gated-fusion"):
         config = ModelConfig(variant=variant, backbone=backbone, pretrained=False, image_size=size)
-        model = build_model(config).to(device).to(memory_format=torch.channels_last)
+        model = place(build_model(config), device)
         steps[variant] = (model, stepper(model, images, labels))
     model = steps["gated-fusion"][0]
     with torch.no_grad():

@@ -4,9 +4,11 @@ import platform
 
 import pytest
 import torch
+from torch import nn
 
+from masll import VARIANTS, ModelConfig, build_model
 from masll.common.errors import InputError
-from masll.devices import check_cuda, find_device, find_devices, find_gpu
+from masll.devices import check_cuda, find_device, find_devices, find_gpu, place
 
 
 class Card:
@@ -92,3 +94,59 @@ def test_several_devices_are_named_with_commas():
     assert find_devices("cpu,cpu") == [torch.device("cpu")] * 2
     with pytest.raises(InputError, match="no device 'tpu' here"):
         find_devices("cpu,tpu")
+
+
+CPU = torch.device("cpu")
+ON_ONEDNN = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def a_network(variant: str = "baseline") -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(ModelConfig(variant, "mobilenetv3_small_050", False, image_size=32))
+
+
+def kernels(network: nn.Module, images: torch.Tensor) -> set[str]:
+    with torch.profiler.profile() as profile:
+        network(images).logits.sum().backward()
+    return {event.key for event in profile.key_averages()}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.skipif(not ON_ONEDNN, reason="PyTorch's own kernels are the fast ones here")
+def test_no_convolution_of_a_small_batch_on_one_thread_falls_to_pytorchs_own_kernels():
+    images = torch.randn(15, 3, 64, 64)
+    slow = "aten::_slow_conv2d_forward"
+    assert slow in kernels(a_network(), images), "PyTorch has learned it; place() need not say it"
+    assert slow not in kernels(place(a_network(), CPU), images)
+
+
+def passes(network: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and all gradients in one row."""
+    logits = network.eval()(images).logits  # what a batch norm makes of four images is all noise
+    logits.sum().backward()
+    gradients = [each.grad for each in network.parameters() if each.grad is not None]
+    return logits, torch.cat([each.flatten() for each in gradients])
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_placed_network_computes_the_same_with_weights_of_the_same_names(variant):
+    images = torch.randn(4, 3, 64, 64)
+    plain, placed = a_network(variant), place(a_network(variant), CPU)
+    assert [*placed.state_dict()] == [*plain.state_dict()]
+    for one, other in zip(passes(plain, images), passes(placed, images), strict=True):
+        assert (one - other).norm() < 1e-5 * one.norm()
+
+
+def test_what_is_said_for_the_cpu_is_taken_back_elsewhere():
+    network = place(place(a_network(), CPU), torch.device("meta"))
+    pointwise = [each for each in network.modules() if isinstance(each, nn.Conv2d)]
+    assert pointwise and {each.dilation for each in pointwise} == {(1, 1)}
