@@ -1,15 +1,21 @@
 """A small ablation as it is usually written, to measure ours against: see `end_to_end`.
 
-Twice: as a plain script, with every Optuna study in one process; and with Ray Tune's function API.
-Both decode and augment on the CPU in a DataLoader, as tutorials do, and do what costs them nothing:
-channels last, fused AdamW, one thread. The networks are ours: they are what is compared.
+The networks are ours: they are what is compared. All decode and augment on the CPU in a DataLoader,
+on one thread a training. Three ways:
+
+- `plain`: a script with every Optuna study in one process, by somebody who knows what costs nothing
+  and helps: channels last, fused AdamW.
+- `tune`: Ray Tune's function API as its own example has it ("How to use Tune with PyTorch"): the
+  default layout and optimizer, and a checkpoint of both after each epoch.
+- `tune-fast`: the same with the plain script's layout and optimizer, and no checkpoint.
 
     python -m tests.benchmarks.usual plain DATA.csv RESULTS.csv
-    python -m tests.benchmarks.usual tune DATA.csv RESULTS.csv
 """
 
 import math
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +32,10 @@ from masll.variants import VARIANTS
 BACKBONE, PIXELS, SOURCE, BATCH = "efficientnet_lite0", 64, 192, 15
 TRIALS, EPOCHS, SEEDS = 2, 2, 1
 LOW, HIGH = 2e-4, 5e-3  # learning rates
+FAST, USUAL = torch.channels_last, torch.contiguous_format
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LAYOUTS = {"tune": USUAL, "tune-fast": FAST}
+Report = Callable[[float, torch.nn.Module, torch.optim.Optimizer], None]
 
 
 class Lesions(Dataset):
@@ -68,20 +77,25 @@ def loader(table: Path, split: str, workers: int) -> DataLoader:
     )
 
 
-def auc(model: torch.nn.Module, batches: DataLoader) -> float:
+def auc(model: torch.nn.Module, batches: DataLoader, layout: torch.memory_format) -> float:
     model.eval()
     labels: list[int] = []
     scores: list[float] = []
     with torch.inference_mode():
         for images, label in batches:
-            out = model(images.to(memory_format=torch.channels_last))
+            out = model(images.to(memory_format=layout))
             scores += out.logits.softmax(1)[:, 1].tolist()
             labels += label.tolist()
     return float(roc_auc_score(labels, scores))
 
 
 def train(
-    variant: str, params: dict[str, float], seed: int, data: dict[str, DataLoader], report: Any
+    variant: str,
+    params: dict[str, float],
+    seed: int,
+    data: dict[str, DataLoader],
+    report: Report,
+    layout: torch.memory_format = FAST,
 ) -> tuple[torch.nn.Module, float]:
     """A network of a variant, and its best validation AUC."""
     torch.manual_seed(seed)
@@ -91,8 +105,10 @@ def train(
         image_size=PIXELS,
         threshold_scale=params.get("threshold_scale", 1.0),
     )
-    model = build_model(config).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), params["lr"], weight_decay=1e-4, fused=True)
+    model = build_model(config).to(memory_format=layout)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), params["lr"], weight_decay=1e-4, fused=layout is FAST or None
+    )
     steps = EPOCHS * len(data["train"])
     warm = round(0.1 * steps)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -108,22 +124,22 @@ def train(
         model.train()
         for images, labels in data["train"]:
             optimizer.zero_grad(set_to_none=True)
-            out = model(images.to(memory_format=torch.channels_last))
+            out = model(images.to(memory_format=layout))
             loss = torch.nn.functional.cross_entropy(out.logits, labels)
             if out.auxiliary_logits is not None:
                 loss = loss + torch.nn.functional.cross_entropy(out.auxiliary_logits, labels)
             loss.backward()
             optimizer.step()
             schedule.step()
-        score = auc(model, data["validation"])
-        report(score)
+        score = auc(model, data["validation"], layout)
+        report(score, model, optimizer)
         if score > best:
             best, kept = score, {name: t.clone() for name, t in model.state_dict().items()}
     model.load_state_dict(kept)
     return model, best
 
 
-def _ignore(_: float) -> None:
+def _ignore(*_: object) -> None:
     """Report to nobody."""
 
 
@@ -147,12 +163,14 @@ def plain(table: Path) -> list[dict[str, Any]]:
         study.optimize(objective, n_trials=TRIALS)
         for seed in range(SEEDS):
             model, score = train(variant, study.best_params, 100 + seed, data, _ignore)
-            rows.append({"arm": variant, "validation": score, "test": auc(model, data["test"])})
+            rows.append(
+                {"arm": variant, "validation": score, "test": auc(model, data["test"], FAST)}
+            )
     return rows
 
 
-def tuned(table: Path) -> list[dict[str, Any]]:
-    """The same with Ray Tune, as its documentation has it: a function, a Tuner for each arm."""
+def tuned(table: Path, layout: torch.memory_format) -> list[dict[str, Any]]:
+    """The same with Ray Tune: a function, a Tuner for each arm."""
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
@@ -163,14 +181,22 @@ def tuned(table: Path) -> list[dict[str, Any]]:
 
     def search(config: dict[str, Any]) -> None:
         torch.set_num_threads(1)
-        report = lambda score: tune.report({"auc": score})  # noqa: E731
-        train(config["variant"], config, 0, data(), report)
+        train(config["variant"], config, 0, data(), report, layout)
+
+    def report(score: float, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        if layout is FAST:
+            tune.report({"auc": score})
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            states = model.state_dict(), optimizer.state_dict()
+            torch.save(states, Path(folder) / "checkpoint.pt")
+            tune.report({"auc": score}, checkpoint=tune.Checkpoint.from_directory(folder))
 
     def confirm(config: dict[str, Any]) -> None:
         torch.set_num_threads(1)
         of_split = data()
-        model, score = train(config["variant"], config, config["seed"], of_split, _ignore)
-        tune.report({"validation": score, "test": auc(model, of_split["test"])})
+        model, score = train(config["variant"], config, config["seed"], of_split, _ignore, layout)
+        tune.report({"validation": score, "test": auc(model, of_split["test"], layout)})
 
     rows = []
     for variant in VARIANTS:
@@ -204,7 +230,7 @@ def tuned(table: Path) -> list[dict[str, Any]]:
 def main() -> None:
     way, table, results = sys.argv[1:]
     torch.set_num_threads(1)
-    rows = {"plain": plain, "tune": tuned}[way](Path(table))
+    rows = plain(Path(table)) if way == "plain" else tuned(Path(table), _LAYOUTS[way])
     pd.DataFrame(rows).to_csv(results, index=False)
 
 
