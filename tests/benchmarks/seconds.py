@@ -33,7 +33,7 @@ from tuning.study.folding import fold
 HELP, REFUSED, STATUS, REPORT = 0.3, 0.5, 2.0, 5.0  # seconds that are aimed at
 _USUAL = (30, 5)  # trials and seeds of an arm
 # Runs a module as `python -m` does, and leaves the processor seconds of its imports in a file.
-_TIMED = """
+_WATCHED = """
 import atexit, builtins, runpy, sys, time
 place, module, *words = sys.argv[1:]
 real, depth, spent = builtins.__import__, 0, 0.0
@@ -60,13 +60,6 @@ class Line(NamedTuple):
     target: float | None = None  # seconds; None where half of them may be imports
 
 
-class Taken(NamedTuple):
-    """What a command took."""
-
-    seconds: float
-    imports: float
-
-
 def lines(folder: Path, trials: int) -> list[Line]:
     """Every command with `--help` and refused, and what reads studies and images."""
     for name, asked in (("large", (trials // len(VARIANTS), 5)), ("usual", _USUAL)):
@@ -86,21 +79,31 @@ def lines(folder: Path, trials: int) -> list[Line]:
     ]
 
 
-def taken(words: str, folder: Path) -> Taken:
-    """Run a command line once."""
-    place = folder / "imports"
-    command = [sys.executable, "-c", _TIMED, str(place), *words.split()]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def spent(command: list[str]) -> float:
+    """Processor seconds of a process."""
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen([sys.executable, *command], stdout=silent, stderr=silent)
     _, _, used = os.wait4(process.pid, 0)
     process.returncode = 0  # it has been waited for
-    return Taken(used.ru_utime + used.ru_stime, float(place.read_text()))
+    return used.ru_utime + used.ru_stime
+
+
+def share_of_imports(words: str, folder: Path) -> float:
+    """Of a command line's seconds, while watching makes each import a little dearer."""
+    place = folder / "imports"
+    seconds = spent(["-c", _WATCHED, str(place), *words.split()])
+    return float(place.read_text()) / seconds
+
+
+def seconds_of(words: str, runs: int = 3) -> float:
+    """Of a command line, as a user runs it."""
+    return statistics.median(spent(["-m", *words.split()]) for _ in range(runs))
 
 
 def row(line: Line, folder: Path, runs: int) -> str:
     """A line of the table: the median of some runs."""
-    each = [taken(line.words, folder) for _ in range(runs)]
-    seconds = statistics.median(run.seconds for run in each)
-    share = statistics.median(run.imports / run.seconds for run in each)
+    seconds = seconds_of(line.words, runs)
+    share = statistics.median(share_of_imports(line.words, folder) for _ in range(runs))
     target = "half imports" if line.target is None else f"{line.target:g}"
     met = share >= 0.5 if line.target is None else seconds <= line.target
     words = line.words.replace(f"{folder}/", "")
@@ -114,11 +117,10 @@ def goals() -> Iterator[Goal]:
         slowest: dict[float, tuple[float, str]] = {}
         for line in lines(folder, trials=5000):
             if line.target is not None:
-                spent = statistics.median(taken(line.words, folder).seconds for _ in range(3))
-                found = spent, line.words.replace(f"{folder}/", "")
+                found = seconds_of(line.words), line.words.replace(f"{folder}/", "")
                 slowest[line.target] = max(slowest.get(line.target, found), found)
-        for target, (spent, words) in sorted(slowest.items()):
-            yield Goal(f"processor time of `{words}`, the slowest such", spent, target, unit="s")
+        for target, (seconds, words) in sorted(slowest.items()):
+            yield Goal(f"processor time of `{words}`, the slowest such", seconds, target, unit="s")
 
 
 def main() -> None:
