@@ -128,10 +128,11 @@ def _look_at(study: Study, backbone: str, names: Sequence[str]) -> dict[str, _Se
     import torch  # seconds to import, so not before there is something to look at
 
     from masll import load_model
+    from masll.devices import lay_out
     from masll.pictures import as_input
 
     try:
-        model = load_model(folder).eval()
+        model = lay_out(load_model(folder), torch.device("cpu"))
     except InputError:
         return {name: _Seen(image, None) for name, image in pixels.items()}
     pictures = [Image.fromarray(each) for each in pixels.values()]

@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
             "are trained; name a --model, or leave one of both out"
         )
     from masll.data.prepare import prepare
-    from masll.devices import find_device, place  # PyTorch, which takes seconds
+    from masll.devices import find_device, lay_out  # PyTorch, which takes seconds
     from masll.localizer_audit import audit, draw, write_csv
     from masll.model import build_model, load_model
 
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         from masll.localizer_sanity import compared, sanity
 
         several = compared(audited)  # too few are told before the work
-    rows = audit(place(model, device), audited, options.scales)
+    rows = audit(lay_out(model, device), audited, options.scales)
     print("box             IoU  lesion inside  box is lesion  area  fallback")
     for row in rows:
         rate = "       -" if row.fallback_rate is None else f"{row.fallback_rate:8.3f}"

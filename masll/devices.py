@@ -102,16 +102,19 @@ def _capability(arch: str) -> tuple[int, int]:
     return int(digits[:-1]), int(digits[-1])
 
 
-def place(network: _Network, device: torch.device) -> _Network:
+def lay_out(network: _Network, device: torch.device) -> _Network:
     """The network itself, moved to a device and in the form that computes fastest there.
 
     Channels last; and on a CPU 1 x 1 convolutions are said to be dilated, which means nothing where
-    there is one tap. PyTorch hands a small batch (below 16) on one thread to oneDNN only if a
+    there is one tap. PyTorch hands batches of 2 to 15, on one thread, to oneDNN only if a
     convolution is strided or dilated or wider (`ConvParams::use_mkldnn` in ATen's Convolution.cpp),
     and its own code takes longer wherever oneDNN has kernels for 1 x 1: from AVX2 on.
     """
-    on_cpu = device.type == "cpu"
-    by_onednn = on_cpu and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    by_onednn = (
+        device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    )
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
             layer.dilation = (2, 2) if by_onednn else (1, 1)

@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from masll.common.errors import InputError
 from masll.data.split import Split
+from masll.devices import lay_out
 from masll.localizer_audit import box_iou, features_of, lesioned
 from masll.model import Masll
 
@@ -116,7 +117,7 @@ def drawn_anew(model: Masll, share: float, split: Split, seed: int) -> Masll:
         torch.manual_seed(seed)
         for layer in reversed(top):
             _draw_anew(layer)
-    twin.to(device)
+    lay_out(twin, device)
     _take_statistics(twin, [layer for layer in top if isinstance(layer, _BatchNorm)], split)
     return twin
 

@@ -105,13 +105,13 @@ def main(arguments: list[str] | None = None) -> int:
     files = image_files(
         local_path(name, "IMAGE", "copy it here, and name the copy") for name in options.images
     )
-    from masll.devices import find_device, place  # PyTorch, which takes seconds
+    from masll.devices import find_device, lay_out  # PyTorch, which takes seconds
     from masll.model import load_model
     from masll.prediction import figure_paths, predict_files
 
     device = find_device(options.device)
     parts = [load_part(named) for named in options.variant_from]
-    models = [place(load_model(folder, parts), device) for folder in options.model]
+    models = [lay_out(load_model(folder, parts), device) for folder in options.model]
     for folder, model in zip(options.model, models, strict=True):
         if model.config.box == "mask":
             raise InputError(f"{folder} looks where lesion masks say; name another model")

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from masll.config import ModelConfig, TrainConfig
 from masll.data.split import Split, check_masked
-from masll.devices import place
+from masll.devices import lay_out
 from masll.evaluation import (
     Evaluation,
     autocast,
@@ -161,7 +161,7 @@ class Trainer(TrainingRun):
         self.train, self.validation = train, validation
         self.device = device
         self.keep_best_weights = keep_best_weights
-        self.model: Masll = place(build_model(model_config), device)
+        self.model: Masll = lay_out(build_model(model_config), device)
         self.model.inputs = dataclasses.replace(
             self.model.inputs, source_size=train.images.shape[-1], fit=train.fit
         )

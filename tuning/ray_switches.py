@@ -6,7 +6,7 @@ _SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the user's machines
     "RAY_enable_metrics_collection": "0",
     "RAY_worker_niceness": "0",  # that of the command: Ray's 15 starves them on a busy machine
-    # A worker for each core, as Ray starts: Tune gives its actors an environment, and so new ones.
+    # Ray starts a worker for each core, and Tune's actors take none: they bring an environment.
     "RAY_prestart_worker_first_driver": "0",
     # Each is 30 s, too few on a busy machine.
     "RAY_agent_register_timeout_ms": "120000",

@@ -19,7 +19,7 @@ from masll.common.errors import InputError
 from masll.common.storage import AnyPath, any_path
 from masll.data.split import Split
 from masll.data.types import UNKNOWN
-from masll.devices import place
+from masll.devices import lay_out
 from masll.evaluation import evaluate
 from masll.loading import Loader
 from masll.model import Masll, load_model
@@ -141,7 +141,7 @@ class Evaluator:
         """Write a model's rows of images of its network's own size and fit."""
         network = load_model(model.folder, self._parts, self._network)
         # As when its own test images were predicted: to the last bit.
-        self._network = network = place(network, self._device)
+        self._network = network = lay_out(network, self._device)
         loader = Loader(network.inputs, self._device, network.config.box)
         variant = describe(network.config.variant)
         predictions = evaluate(network, variant, loader, images).predictions

@@ -142,9 +142,6 @@ def python_command() -> str:
 
 def run(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Run a command: bad input is one line and status 2, Ctrl-C is status 130."""
-    # NumPy's threads wait for each other longer than they work: a report takes 3.7 s where it took
-    # 5.9, of processors and of the clock. Read as NumPy is imported, so here or in a child.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Pillow's, from 89 megapixels on: large scans are meant. It refuses those of 179 and more.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -6,10 +6,10 @@ on one thread a training. Three ways:
 - `plain`: a script with every Optuna study in one process, by somebody who knows what costs nothing
   and helps: channels last, fused AdamW.
 - `tune`: Ray Tune's function API as its own example has it ("How to use Tune with PyTorch"): the
-  default layout and optimizer, and a checkpoint of both after each epoch.
+  default layout, AdamW as it comes, and a checkpoint after each epoch of the search.
 - `tune-fast`: the same with the plain script's layout and optimizer, and no checkpoint.
 
-    python -m tests.benchmarks.usual plain DATA.csv RESULTS.csv
+    python -m tests.benchmarks.usual {plain,tune,tune-fast} DATA.csv RESULTS.csv
 """
 
 import math

@@ -13,6 +13,7 @@ from masll.audit import AuditOptions, main
 from masll.config import TrainConfig
 from masll.data import find_source, open_store
 from masll.data.split import Split
+from masll.devices import lay_out
 from masll.localizer_sanity import SHARES, drawn_anew, rank_correlation, sanity
 from masll.model import Masll, save_model
 from masll.training import Trainer
@@ -118,6 +119,14 @@ def test_layers_are_drawn_from_the_top_down_and_the_same_with_a_larger_share(spl
         assert not torch.equal(whole[name], own[name])
         assert not torch.equal(whole[name], again[name])
         assert torch.equal(whole[name], half[name]) == (name not in kept)
+
+
+def test_the_same_values_are_drawn_however_a_network_lies_in_memory(split):
+    plain, laid_out = (
+        drawn_anew(model, 1.0, split, seed=1).global_branch.parameters()
+        for model in (build_model(SMALL), lay_out(build_model(SMALL), torch.device("cpu")))
+    )
+    assert all(map(torch.equal, plain, laid_out))
 
 
 def test_batch_norms_that_are_drawn_anew_have_the_statistics_of_the_images(split):

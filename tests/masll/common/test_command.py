@@ -1,6 +1,5 @@
 """What every command shares."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -54,19 +53,6 @@ def test_an_error_is_one_line_in_which_nothing_moves_the_cursor(capsys):
     with pytest.raises(SystemExit):
         run(refuse)
     assert capsys.readouterr().err == "error: no file \\x1b[31mred\\n.jpg\n"
-
-
-@pytest.mark.parametrize("own", [None, "4"])
-def test_numpy_has_one_thread_in_a_command_unless_the_user_says_how_many(monkeypatch, own):
-    name = "OPENBLAS_NUM_THREADS"
-    monkeypatch.setattr(os, "environ", {name: own} if own else {})
-
-    def look(_: list[str] | None) -> int:
-        return int(os.environ[name])
-
-    with pytest.raises(SystemExit) as ended:
-        run(look)
-    assert ended.value.code == int(own or 1)
 
 
 def test_a_package_says_what_there_is_and_runs_it(capsys):
