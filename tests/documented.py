@@ -109,7 +109,7 @@ def make_place(place: Path, isic: Path) -> None:
     for name in ("lesions.csv", "PH2.csv"):
         (place / name).write_text("".join(["image,label,group\n", *rows]))
     _write_examples(place)
-    for name in ("paper", "longer", "2026-11-29-141530"):
+    for name in ("paper", "longer", "2026-11-30-084420"):
         study = place / "studies" / name
         shutil.copytree(ROOT / "tests" / "golden" / "finished", study)
         spec = json.loads((study / "spec.json").read_text())
